@@ -1,0 +1,35 @@
+/* What compare.py loads: the peers of peers.def in one shared library, for one number of threads, and a
+ * parallel-for of OpenMP for softfocus. run.sh compiles it where it runs; the table of peers ends with
+ * NULL. */
+#include "peer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const softfocus_bench_peer *const softfocus_bench_peers[] = {
+#define PEER(name) &softfocus_bench_peer_##name,
+#include "peers.def"
+#undef PEER
+    NULL};
+
+/* Zeros: compare.py writes the inputs. */
+float *softfocus_bench_logits(size_t count)
+{
+    size_t size = (count * sizeof(float) + 63) / 64 * 64 + 64; /* aligned_alloc wants a multiple */
+    float *values = aligned_alloc(64, size);
+    if (values != NULL)
+        memset(values, 0, size);
+    return values;
+}
+
+/* The shape of softfocus_context.parallel_for. */
+void softfocus_bench_parallel_for(void *pool, size_t count, void (*task)(void *argument, size_t index),
+                                  void *argument);
+void softfocus_bench_parallel_for(void *pool, size_t count, void (*task)(void *argument, size_t index),
+                                  void *argument)
+{
+    (void)pool;
+#pragma omp parallel for num_threads(SOFTFOCUS_BENCH_THREADS) schedule(dynamic)
+    for (size_t i = 0; i < count; i++)
+        task(argument, i);
+}

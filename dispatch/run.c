@@ -1,0 +1,68 @@
+/* The split of a problem over threads.
+ *
+ * The units are cut into chunks by the problem's shape alone. Each chunk's sum goes to a place of its own, and the caller
+ * adds them in order: the same bits for any number of threads. A task takes a range of chunks, in the floating-point
+ * environment that the kernels expect. */
+#include "dispatch/run.h"
+
+#include "dispatch/dispatch.h"
+#include "dispatch/fp.h"
+
+enum {
+    CHUNK_MAX = 256,      /* partial sums, on the stack */
+    CHUNK_ELEMENTS = 16384 /* some 5 us of work: the least worth handing to another thread */
+};
+
+struct split {
+    const struct softfocus_kernels *kernels;
+    softfocus_invoke *invoke;
+    const void *args;
+    size_t units, chunks, tasks;
+    double sums[CHUNK_MAX];
+};
+
+/* floor(total * part / parts), without overflow for part <= parts < 2^32 or so */
+static size_t fraction(size_t total, size_t part, size_t parts)
+{
+    return total / parts * part + total % parts * part / parts;
+}
+
+static void run_task(void *argument, size_t task)
+{
+    struct split *split = argument;
+    softfocus_fp_state caller = softfocus_fp_enter();
+    size_t end = fraction(split->chunks, task + 1, split->tasks);
+    for (size_t chunk = fraction(split->chunks, task, split->tasks); chunk < end; chunk++)
+        split->sums[chunk] = split->invoke(split->kernels, split->args, fraction(split->units, chunk, split->chunks),
+                                           fraction(split->units, chunk + 1, split->chunks));
+    softfocus_fp_leave(caller);
+}
+
+static double add(const double *sums, size_t count)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < count; i++)
+        sum += sums[i];
+    return sum;
+}
+
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke, const void *args, size_t units,
+                     size_t cost)
+{
+    if (units == 0)
+        return 0.0;
+    struct split split;
+    split.kernels = context->isa->f32;
+    split.invoke = invoke;
+    split.args = args;
+    split.units = units;
+    split.chunks = smaller(smaller(CHUNK_MAX, units), units * cost / CHUNK_ELEMENTS + 1);
+    split.tasks = context->parallel_for && context->threads > 1 ? smaller(split.chunks, context->threads) : 1;
+    if (split.tasks == 1)
+        run_task(&split, 0);
+    else
+        context->parallel_for(context->pool, split.tasks, run_task, &split);
+    return add(split.sums, split.chunks);
+}

@@ -1,0 +1,24 @@
+/* Runs one kernel over all units of a problem, on the caller's threads. Called by api.c. */
+#ifndef SOFTFOCUS_DISPATCH_RUN_H
+#define SOFTFOCUS_DISPATCH_RUN_H
+
+#include "kernels/kernels.h"
+
+/* A kernel with its arguments' type hidden: one of the softfocus_invoke_* below. */
+typedef double softfocus_invoke(const struct softfocus_kernels *kernels, const void *args, size_t begin, size_t end);
+
+#define KERNEL(name, arguments)                                                                                        \
+    static inline double softfocus_invoke_##name(const struct softfocus_kernels *kernels, const void *args,            \
+                                                 size_t begin, size_t end)                                             \
+    {                                                                                                                  \
+        return kernels->name((const arguments *)args, begin, end);                                                     \
+    }
+#include "kernels/kernels.def"
+#undef KERNEL
+
+/* Computes units 0 to units - 1, each of about `cost` elements, and returns the sum of what the kernel returned. context
+   is complete: its isa is set and supported. */
+double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke, const void *args, size_t units,
+                     size_t cost);
+
+#endif

@@ -1,0 +1,73 @@
+/* The contract between the dispatcher, which validates and normalises, and the kernels, which compute.
+ *
+ * Included by dispatch/ and by every kernel. A kernel has the type
+ *     double name(const ARGUMENTS *args, size_t begin, size_t end)
+ * and computes the units begin <= unit < end of its problem; units are independent, so any split into ranges gives the
+ * same bits in every output. A unit is a position (outer * shape.inner + inner) for the softmax kernels and an element
+ * ((outer * classes + class) * shape.inner + inner) for the sigmoid kernel. It returns the sum of the losses of these
+ * units (0 for a kernel that has none), added in an order that begin and end alone decide.
+ *
+ * A kernel may rely on: everything that dispatch/validate.c checks, default rounding and no flush to zero
+ * (dispatch/run.c), and end > begin. */
+#ifndef SOFTFOCUS_KERNELS_H
+#define SOFTFOCUS_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "softfocus/softfocus.h"
+
+struct softfocus_shape {
+    size_t outer, classes, inner;
+};
+
+/* A tensor whose shape is known from elsewhere; strides in elements. */
+struct softfocus_view {
+    void *data;
+    ptrdiff_t outer_stride, class_stride, inner_stride;
+};
+
+struct softfocus_log_softmax_args {
+    struct softfocus_shape shape;
+    struct softfocus_view logits, log_probs;
+};
+
+struct softfocus_log_softmax_backward_args {
+    struct softfocus_shape shape;
+    struct softfocus_view log_probs, grad_log_probs, grad_logits;
+};
+
+/* What both losses take. */
+struct softfocus_focal_args {
+    double gamma;
+    double scale; /* of the gradient: 1, or 1 / denominator of the mean */
+    float *loss;  /* one value per unit, or NULL where only the sum is wanted */
+};
+
+struct softfocus_softmax_focal_args {
+    struct softfocus_shape shape;
+    struct softfocus_view logits, grad; /* grad.data NULL: the loss alone */
+    const void *index;
+    softfocus_index_type index_type;
+    int64_t ignore_index;
+    double alpha;              /* a factor of every position */
+    const float *class_weight; /* NULL: 1 */
+    struct softfocus_focal_args focal;
+};
+
+struct softfocus_sigmoid_focal_args {
+    struct softfocus_shape shape;
+    struct softfocus_view logits, targets, grad; /* grad.data NULL: the loss alone */
+    struct softfocus_view weight;                /* data NULL: 1; strides of 0 but along the classes; never written */
+    double alpha_positive, alpha_negative;
+    struct softfocus_focal_args focal;
+};
+
+/* One table per ISA and element type: softfocus_kernels_avx2_f32 and the like, defined by table.c. */
+struct softfocus_kernels {
+#define KERNEL(name, arguments) double (*name)(const arguments *args, size_t begin, size_t end);
+#include "kernels/kernels.def"
+#undef KERNEL
+};
+
+#endif

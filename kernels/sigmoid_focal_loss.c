@@ -1,0 +1,262 @@
+/* Sigmoid focal loss with dense targets y, element by element. For y of 0 or 1, with x = s z (s = 2y - 1), q = sigmoid(-x)
+ * and p = sigmoid(x):
+ *     L = a q^gamma softplus(-x),   dL/dz = -s a q^gamma (q + gamma p softplus(-x)).
+ * Both sides of x = 0 come from E = exp(-|x|) and log1p(E), so that nothing cancels at either end; p is never 1 - q.
+ * This runs in float. Targets between 0 and 1 take torchvision's formula, in double, where a vector has one. */
+#include "kernels/math.h"
+#include "kernels/positions.h"
+
+/* Past this gamma the float form of q^gamma, whose error grows with gamma, would break the bound: double for all. */
+#define GAMMA_FLOAT 3.0
+
+/* What all vectors of a call share.
+ * A result is ((a * b) * q^gamma) * post, b the bracket: with x >= 0 b is small and comes scaled by 2^60, which post takes
+ * back last, so that a result rounds once even where it is subnormal. With a scale above 1 (a normalizer below 1) a
+ * power of two of it goes into post as well. */
+struct constants {
+    double gamma, alpha_positive, alpha_negative, scale;
+    vf loss_positive, loss_negative, loss_post, loss_post_easy; /* a by target, post by sign of x */
+    vf grad_positive, grad_negative, grad_post, grad_post_easy;
+    vf minus_gamma, minus_gamma_rest; /* together -gamma */
+    int wide;          /* all in double */
+    int weighted;      /* there are class weights */
+    int maybe_weightless; /* a may be 0 somewhere */
+};
+
+static struct constants constants_of(const struct softfocus_sigmoid_focal_args *args)
+{
+    struct constants c = {.gamma = args->focal.gamma,
+                          .alpha_positive = args->alpha_positive,
+                          .alpha_negative = args->alpha_negative,
+                          .scale = args->focal.scale};
+    double power = 1.0;
+    while (power < c.scale && power < 0x1p100)
+        power *= 2.0;
+    c.loss_positive = vf_set1((float)c.alpha_positive);
+    c.loss_negative = vf_set1((float)c.alpha_negative);
+    c.loss_post = vf_set1(1.0f);
+    c.loss_post_easy = vf_set1((float)EXP_SCALE_INVERSE);
+    c.grad_positive = vf_set1((float)(-c.alpha_positive * c.scale / power));
+    c.grad_negative = vf_set1((float)(c.alpha_negative * c.scale / power));
+    c.grad_post = vf_set1((float)power);
+    c.grad_post_easy = vf_set1((float)(power * EXP_SCALE_INVERSE));
+    float gamma = (float)c.gamma;
+    c.minus_gamma = vf_set1(-gamma);
+    c.minus_gamma_rest = vf_set1((float)((double)gamma - c.gamma));
+    c.wide = c.gamma > GAMMA_FLOAT;
+    c.weighted = args->weight.data != NULL;
+    c.maybe_weightless = c.weighted || c.alpha_positive == 0.0 || c.alpha_negative == 0.0;
+    return c;
+}
+
+struct result {
+    vf loss, grad;
+};
+
+/* q^gamma = exp(-gamma (max(x, 0) + log1p(E))), with the exponent as high + low: 1.2 ulp or so, where powers of a float q
+   have gamma times its error. Past 128 the result is 0 whatever x is. */
+SOFTFOCUS_INLINE vf modulate(const struct constants *c, vf x, vf log)
+{
+    vf above = vf_min(vf_set1(EXP_DEPTH), vf_max(vf_set1(0.0f), x));
+    vf softplus = vf_add(above, log);
+    vf rest = vf_sub(vf_min(above, log), vf_sub(softplus, vf_max(above, log)));
+    vf high = vf_mul(c->minus_gamma, softplus);
+    vf low = vf_mul_add(c->minus_gamma, rest, product_rest(c->minus_gamma, softplus, high));
+    low = vf_mul_add(c->minus_gamma_rest, softplus, low);
+    vf power = vf_mul(exp_scaled(high, exp_reference(vf_set1(0.0f)), 0), vf_set1((float)EXP_SCALE_INVERSE));
+    return vf_mul_add(power, low, power);
+}
+
+/* y of 0 or 1. A class weight goes into a up to 1, into post from there on. `plain`, a constant: there are no class weights
+   and a is nowhere 0. */
+SOFTFOCUS_INLINE struct result hard_targets(const struct constants *c, vf z, vf y, vf weight, int plain)
+{
+    vm positive = vf_equal(y, vf_set1(1.0f));
+    vf one = vf_set1(1.0f), unscale = vf_set1((float)EXP_SCALE_INVERSE);
+    vf x = vf_select(positive, z, vf_sub(vf_set1(0.0f), z)), a = vf_abs(z);
+    vm hard = vf_less(x, vf_set1(0.0f));
+
+    vf e_scaled = exp_scaled(vf_sub(vf_set1(0.0f), a), exp_reference(vf_set1(0.0f)), 0);
+    vf e = vf_mul(e_scaled, unscale);
+    vf inverse = vf_div(one, vf_add(one, e));
+    vf excess = log1p_excess(e);
+    vf log = vf_mul_add(e, excess, e);
+    vf modulator = c->gamma == 0.0 ? one : modulate(c, x, log);
+
+    vf weight_low = vf_min(one, weight), weight_high = vf_max(one, weight);
+    vf loss_alpha = vf_select(positive, c->loss_positive, c->loss_negative);
+    vf loss_post = vf_select(hard, c->loss_post, c->loss_post_easy);
+    vf grad_alpha = vf_select(positive, c->grad_positive, c->grad_negative);
+    vf grad_post = vf_select(hard, c->grad_post, c->grad_post_easy);
+    if (!plain && c->weighted) {
+        loss_alpha = vf_mul(loss_alpha, weight_low);
+        loss_post = vf_mul(loss_post, weight_high);
+        grad_alpha = vf_mul(grad_alpha, weight_low);
+        grad_post = vf_mul(grad_post, weight_high);
+    }
+
+    struct result result;
+    vf softplus = vf_select(hard, vf_add(a, log), vf_mul_add(e_scaled, excess, e_scaled));
+    vf capped = vf_min(vf_set1(__FLT_MAX__), softplus);
+    vf bracket = softplus;
+    if (!plain && c->maybe_weightless) /* 0 times inf is 0 here */
+        bracket = vf_select(vf_less(vf_set1(0.0f), loss_alpha), softplus, capped);
+    result.loss = vf_mul(vf_mul(vf_mul(loss_alpha, bracket), modulator), loss_post);
+
+    /* Below, gamma p softplus is 0 where softplus is anywhere near its cap: p is 0 from |x| = 104 on. */
+    vf p = vf_mul(vf_select(hard, e, one), inverse);
+    vf q_scaled = vf_mul(vf_select(hard, one, e_scaled), inverse);
+    bracket = vf_mul_add(vf_mul(vf_set1((float)c->gamma), p), capped, q_scaled);
+    result.grad = vf_mul(vf_mul(vf_mul(grad_alpha, bracket), modulator), grad_post);
+    return result;
+}
+
+/* Any y, with v = 1 - p_t = p (1 - y) + q y and ce = (1 - y) softplus(z) + y softplus(-z):
+ *     L = a v^gamma ce,   dL/dz = a v^gamma ((p - y) + gamma (p q / v)(1 - 2y) ce),   a = alpha y + (1 - alpha)(1 - y). */
+SOFTFOCUS_INLINE struct result any_targets(const struct constants *c, vf logit, vf target, vf weight)
+{
+    vd zero = vd_set1(0.0), one = vd_set1(1.0);
+    vd z = vd_widen(logit), y = vd_widen(target), not_y = vd_sub(one, y);
+    vd above = vd_max(zero, z), below = vd_max(zero, vd_sub(zero, z));
+    vd e = vd_exp(vd_sub(zero, vd_add(above, below))), log = vd_log1p(e);
+    vd inverse = vd_div(one, vd_add(one, e)), other = vd_mul(e, inverse);
+    vd p = vd_select_less(z, zero, other, inverse), q = vd_select_less(z, zero, inverse, other);
+
+    vd v = vd_add(vd_mul(p, not_y), vd_mul(q, y));
+    /* 0 * inf would be NaN where z is infinite and y is 0 or 1 */
+    vd huge = vd_set1(0x1p1000);
+    vd ce = vd_add(vd_mul(not_y, vd_min(huge, vd_add(above, log))), vd_mul(y, vd_min(huge, vd_add(below, log))));
+    vd alpha = vd_add(vd_mul(vd_set1(c->alpha_positive), y), vd_mul(vd_set1(c->alpha_negative), not_y));
+    vd modulator = c->gamma == 0.0   ? one
+                   : c->gamma == 1.0 ? v
+                   : c->gamma == 2.0 ? vd_mul(v, v)
+                                     : vd_pow(v, vd_set1(c->gamma));
+    vd weighted = vd_mul(vd_mul(alpha, modulator), vd_widen(weight));
+
+    struct result result;
+    result.loss = vd_narrow(vd_mul(weighted, ce));
+    vd quotient = vd_div(vd_mul(p, q), vd_max(vd_set1(0x1p-1000), v));
+    vd slope = vd_mul(vd_mul(vd_set1(c->gamma), quotient), vd_mul(vd_sub(not_y, y), ce));
+    result.grad = vd_narrow(vd_mul(vd_mul(weighted, vd_set1(c->scale)), vd_add(vd_sub(p, y), slope)));
+    return result;
+}
+
+SOFTFOCUS_INLINE vm is_hard(vf y) { return vm_or(vf_equal(y, vf_set1(1.0f)), vf_equal(y, vf_set1(0.0f))); }
+SOFTFOCUS_INLINE int all_hard(vf y) { return !vm_any(vm_and_not(vm_first(VF_LANES), is_hard(y))); }
+
+SOFTFOCUS_INLINE struct result step(const struct constants *c, vf z, vf y, vf weight)
+{
+    if (c->wide)
+        return any_targets(c, z, y, weight);
+    struct result result = hard_targets(c, z, y, weight, 0);
+    if (!all_hard(y)) {
+        struct result any = any_targets(c, z, y, weight);
+        result.loss = vf_select(is_hard(y), result.loss, any.loss);
+        result.grad = vf_select(is_hard(y), result.grad, any.grad);
+    }
+    return result;
+}
+
+/* ---- Lines along the inner axis */
+
+/* One tensor's elements along a line. */
+struct line {
+    real *data;
+    ptrdiff_t stride;
+};
+
+SOFTFOCUS_INLINE struct line line_at(struct softfocus_view view, struct softfocus_shape shape, struct run run)
+{
+    return (struct line){element(view, run.outer / shape.classes, run.outer % shape.classes, run.inner),
+                         view.inner_stride};
+}
+
+SOFTFOCUS_INLINE vf line_load(struct line line, size_t i, size_t lanes)
+{
+    if (line.stride != 1)
+        return vf_load_strided(line.data + (ptrdiff_t)i * line.stride, line.stride, lanes);
+    return lanes == VF_LANES ? vf_load(line.data + i) : vf_load_part(line.data + i, lanes, vf_set1(0.0f));
+}
+
+SOFTFOCUS_INLINE void line_store(struct line line, size_t i, vf a, size_t lanes)
+{
+    if (line.stride != 1)
+        vf_store_strided(line.data + (ptrdiff_t)i * line.stride, line.stride, a, lanes);
+    else if (lanes == VF_LANES)
+        vf_store(line.data + i, a);
+    else
+        vf_store_part(line.data + i, a, lanes);
+}
+
+/* What a run of elements reads and writes. */
+struct lines {
+    struct line logits, targets, weights, grad;
+    real *loss; /* or NULL: the sum is wanted */
+    size_t count;
+};
+
+SOFTFOCUS_INLINE void put(const struct lines *lines, size_t i, size_t lanes, struct result result, int gradient, vd *sum)
+{
+    if (gradient)
+        line_store(lines->grad, i, result.grad, lanes);
+    if (lines->loss)
+        line_store((struct line){lines->loss, 1}, i, result.loss, lanes);
+    else
+        *sum = vd_add(*sum, vd_widen(vf_keep(vm_first(lanes), result.loss)));
+}
+
+/* Whole vectors of hard targets in contiguous lines, from element i on; returns where they end. Without the call of the other
+   form in it, this loop keeps its constants in registers. */
+SOFTFOCUS_INLINE size_t hard_stretch(const struct constants *c, const struct lines *lines, size_t i, int gradient, vd *sum)
+{
+    for (; i + VF_LANES <= lines->count; i += VF_LANES) {
+        vf y = vf_load(lines->targets.data + i);
+        if (!all_hard(y))
+            break;
+        struct result result = hard_targets(c, vf_load(lines->logits.data + i), y, vf_set1(1.0f), 1);
+        put(lines, i, VF_LANES, result, gradient, sum);
+    }
+    return i;
+}
+
+/* `gradient` is a constant. */
+SOFTFOCUS_INLINE vd work_run(const struct softfocus_sigmoid_focal_args *args, const struct constants *c, struct run run,
+                             int gradient, vd sum)
+{
+    struct lines lines = {.logits = line_at(args->logits, args->shape, run),
+                          .targets = line_at(args->targets, args->shape, run),
+                          .grad = {NULL, 1},
+                          .loss = args->focal.loss ? args->focal.loss + run.position : NULL,
+                          .count = run.count};
+    if (gradient)
+        lines.grad = line_at(args->grad, args->shape, run);
+    if (c->weighted)
+        lines.weights = line_at(args->weight, args->shape, run);
+    int plain = !c->wide && !c->weighted && !c->maybe_weightless && lines.logits.stride == 1 &&
+                lines.targets.stride == 1 && lines.grad.stride == 1;
+    size_t i = 0;
+    while (i < lines.count) {
+        if (plain)
+            i = hard_stretch(c, &lines, i, gradient, &sum);
+        if (i >= lines.count)
+            break;
+        size_t lanes = smaller(VF_LANES, lines.count - i);
+        vf weight = c->weighted ? line_load(lines.weights, i, lanes) : vf_set1(1.0f);
+        put(&lines, i, lanes, step(c, line_load(lines.logits, i, lanes), line_load(lines.targets, i, lanes), weight),
+            gradient, &sum);
+        i += VF_LANES;
+    }
+    return sum;
+}
+
+double SOFTFOCUS_INSTANCE(sigmoid_focal_loss)(const struct softfocus_sigmoid_focal_args *args, size_t begin, size_t end)
+{
+    struct constants c = constants_of(args);
+    struct softfocus_shape lines = {args->shape.outer * args->shape.classes, 1, args->shape.inner};
+    vd sum = vd_set1(0.0);
+    while (begin < end) {
+        struct run run = take_run(lines, &begin, end);
+        sum = args->grad.data ? work_run(args, &c, run, 1, sum) : work_run(args, &c, run, 0, sum);
+    }
+    return vd_reduce_add(sum);
+}

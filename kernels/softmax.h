@@ -1,0 +1,205 @@
+/* The sums that log-softmax and the softmax losses share, over a row of contiguous classes or over columns.
+ *
+ * Both need, per position, m = max z and the sum of exp(z_j - m) *without one class*: the argmax for log-softmax, the
+ * target for the losses. That class's term is known (1, or exp(z_t - m)) and adding it last keeps the digits of a sum that
+ * is far below it: with p near 1 they are the whole result.
+ * Sums are formed as trees of four float vectors, accumulated in double: within 1.2 ulp of the sum of the terms for rows
+ * of any length, where a chain of floats loses hundreds. They are scaled by 2^60, as exp_scaled's results are. */
+#ifndef SOFTFOCUS_SOFTMAX_H
+#define SOFTFOCUS_SOFTMAX_H
+
+#include "kernels/math.h"
+#include "kernels/positions.h"
+
+#define MINUS_INFINITY (-__builtin_inff())
+
+enum {
+    GROUP = 4 * VF_LANES, /* elements of a tree of four vectors */
+    SHORT_ROW = VF_LANES >= 16 ? 2 * GROUP : 0, /* see row_sum_form */
+    FETCH_STEP = 64 / sizeof(real) /* elements of a cache line */
+};
+
+SOFTFOCUS_INLINE vf add4(vf a, vf b, vf c, vf d) { return vf_add(vf_add(a, b), vf_add(c, d)); }
+SOFTFOCUS_INLINE vf max4(vf a, vf b, vf c, vf d) { return vf_max(vf_max(a, b), vf_max(c, d)); }
+
+/* ---- Rows ---------------------------------------------------------------------------------------------------------
+ *
+ * How many rows are worked on before their results are written: as many as fit the L1 cache with their outputs (the
+ * second read hits it), at most one per lane (the work per position, in vectors across rows, is shared by them). */
+SOFTFOCUS_INLINE size_t rows_per_batch(size_t classes)
+{
+    size_t fit = 32768 / (2 * sizeof(real)) / classes;
+    return fit < 1 ? 1 : smaller(fit, VF_LANES);
+}
+
+/* Part of a row: elements from i on, where there are fewer than a vector, -inf past the end. */
+SOFTFOCUS_INLINE vf row_load(const real *z, size_t classes, size_t i)
+{
+    if (i + VF_LANES <= classes)
+        return vf_load(z + i);
+    return vf_load_part(z + i, i < classes ? classes - i : 0, vf_set1(MINUS_INFINITY));
+}
+
+SOFTFOCUS_INLINE float row_max(const real *z, size_t classes)
+{
+    vf m[4] = {vf_set1(MINUS_INFINITY), vf_set1(MINUS_INFINITY), vf_set1(MINUS_INFINITY), vf_set1(MINUS_INFINITY)};
+    size_t i = 0;
+    for (; i + GROUP <= classes; i += GROUP)
+        for (size_t v = 0; v < 4; v++)
+            m[v] = vf_max(m[v], vf_load(z + i + v * VF_LANES));
+    for (; i < classes; i += VF_LANES)
+        m[0] = vf_max(m[0], row_load(z, classes, i));
+    return vf_reduce_max(max4(m[0], m[1], m[2], m[3]));
+}
+
+/* The index of the maximum, which goes to *max. Per lane only the group of the best is tracked, which costs two operations
+   in four vectors; where it lies in the group is looked up at the end. NaN is never the maximum (a group with NaN may be
+   passed over whole: the sums become NaN in any case); where nothing exceeds -inf, *max is -inf and the index any. */
+SOFTFOCUS_INLINE size_t row_argmax(const real *z, size_t classes, float *max)
+{
+    vf best = vf_set1(MINUS_INFINITY);
+    vi best_group = vi_set1(0), group = vi_set1(0);
+    for (size_t i = 0; i < classes; i += GROUP) {
+        vf m = i + GROUP <= classes
+                   ? max4(vf_load(z + i), vf_load(z + i + VF_LANES), vf_load(z + i + 2 * VF_LANES),
+                          vf_load(z + i + 3 * VF_LANES))
+                   : max4(row_load(z, classes, i), row_load(z, classes, i + VF_LANES),
+                          row_load(z, classes, i + 2 * VF_LANES), row_load(z, classes, i + 3 * VF_LANES));
+        vm better = vf_less(best, m);
+        best = vf_select(better, m, best);
+        best_group = vi_select(better, group, best_group);
+        group = vi_add(group, vi_set1(1));
+    }
+    *max = vf_reduce_max(best);
+    vm equal = vf_equal(best, vf_set1(*max));
+    if (!vm_any(equal))
+        return 0;
+    size_t lane = vm_first_lane(equal);
+    int32_t groups[VF_LANES];
+    vi_store(groups, best_group);
+    size_t index = (size_t)(uint32_t)groups[lane] * GROUP + lane;
+    for (size_t v = 0; v < 3 && (index >= classes || z[index] != *max); v++)
+        index += VF_LANES;
+    return index < classes ? index : 0;
+}
+
+/* What the sum over a row does with the row of the output. A constant wherever it is passed. */
+enum output_use {
+    OUTPUT_NONE,
+    OUTPUT_STORE, /* every 2^60 exp(z_j - m) goes there */
+    OUTPUT_FETCH  /* fetched into the cache for a later sweep to write: its misses are hidden behind the arithmetic (15 % of
+                     log-softmax where rows come from the L2 or L3 cache) */
+};
+
+/* Fetches what vector v of the group at element i will become. */
+SOFTFOCUS_INLINE void row_fetch(const real *out, size_t i, size_t v, enum output_use use)
+{
+    if (use == OUTPUT_FETCH && v * VF_LANES % FETCH_STEP == 0)
+        __builtin_prefetch(out + i + v * VF_LANES, 1);
+}
+
+/* The sum of four vectors from element i on, fewer at the end of the row, without element `skip`. Past the end (and at
+   -inf) exp gives 2^-125, which no sum notices: its terms add up to 1 scaled by 2^60, or to a probability near 1 that
+   float rounds to 1. */
+SOFTFOCUS_INLINE vd row_group(const real *z, size_t classes, size_t i, size_t skip, struct exp_reference ref, int far,
+                              real *out, enum output_use use)
+{
+    vf part[4];
+    for (size_t v = 0; v < 4; v++) {
+        size_t at = i + v * VF_LANES;
+        part[v] = vf_set1(0.0f);
+        if (at >= classes)
+            continue;
+        vf e = exp_scaled(row_load(z, classes, at), ref, far);
+        if (use == OUTPUT_STORE)
+            vf_store_part(out + at, e, smaller(VF_LANES, classes - at));
+        row_fetch(out, i, v, use);
+        part[v] = vf_select(vi_equal(vi_lane_numbers(), vi_set1((int32_t)(skip - at))), part[v], e);
+    }
+    return vd_widen(add4(part[0], part[1], part[2], part[3]));
+}
+
+/* Whole groups, without the one that has `skip`: the hot loop. */
+SOFTFOCUS_INLINE vd row_groups(const real *z, size_t i, size_t end, struct exp_reference ref, int far, real *out,
+                               enum output_use use, vd sum)
+{
+    for (; i < end; i += GROUP) {
+        vf part[4];
+        for (size_t v = 0; v < 4; v++) {
+            part[v] = exp_scaled(vf_load(z + i + v * VF_LANES), ref, far);
+            if (use == OUTPUT_STORE)
+                vf_store(out + i + v * VF_LANES, part[v]);
+            row_fetch(out, i, v, use);
+        }
+        sum = vd_add(sum, vd_widen(add4(part[0], part[1], part[2], part[3])));
+    }
+    return sum;
+}
+
+/* Only the group that has `skip` looks for it; in a short row of wide vectors each does, which costs less than a branch that
+   is not foreseen (by measurement: a gain of 10 % with two groups of AVX-512, a loss from three on and with fewer lanes). */
+SOFTFOCUS_INLINE double row_sum_form(const real *z, size_t classes, size_t skip, struct exp_reference ref, int far,
+                                     real *out, enum output_use use)
+{
+    vd sum = vd_set1(0.0);
+    size_t i = 0;
+    if (classes > SHORT_ROW) {
+        size_t whole = classes - classes % GROUP, hole = skip - skip % GROUP;
+        sum = row_groups(z, 0, smaller(hole, whole), ref, far, out, use, sum);
+        if (hole < whole) {
+            sum = vd_add(sum, row_group(z, whole, hole, skip, ref, far, out, use));
+            sum = row_groups(z, hole + GROUP, whole, ref, far, out, use, sum);
+        }
+        i = whole;
+    }
+    for (; i < classes; i += GROUP)
+        sum = vd_add(sum, row_group(z, classes, i, skip, ref, far, out, use));
+    return vd_reduce_add(sum);
+}
+
+/* 2^60 sum of exp(z_j - m) over j != skip. `out` is the output's row, and may be z. */
+SOFTFOCUS_INLINE double row_sum_exp(const real *z, size_t classes, size_t skip, float m, real *out, enum output_use use)
+{
+    struct exp_reference ref = exp_reference(vf_set1(m));
+    return exp_is_far(ref) ? row_sum_form(z, classes, skip, ref, 1, out, use)
+                           : row_sum_form(z, classes, skip, ref, 0, out, use);
+}
+
+/* ---- Columns ----------------------------------------------------------------------------------------------------- */
+
+SOFTFOCUS_INLINE vi class_number(size_t class) { return vi_set1((int32_t)(uint32_t)class); }
+
+SOFTFOCUS_INLINE vd columns_sum_form(struct columns z, size_t classes, vi skip, struct exp_reference ref, int far,
+                                     const struct columns *e)
+{
+    vd sum = vd_set1(0.0);
+    for (size_t class = 0; class < classes;) {
+        vf part[4];
+        for (size_t v = 0; v < 4; v++, class++) {
+            part[v] = vf_set1(0.0f);
+            if (class >= classes)
+                continue;
+            vf x = exp_scaled(columns_load(z, class), ref, far);
+            if (e)
+                columns_store(*e, class, x);
+            part[v] = vf_select(vi_equal(skip, class_number(class)), vf_set1(0.0f), x);
+        }
+        sum = vd_add(sum, vd_widen(add4(part[0], part[1], part[2], part[3])));
+    }
+    return sum;
+}
+
+/* As row_sum_exp, for a position in each lane. */
+SOFTFOCUS_INLINE vd columns_sum_exp(struct columns z, size_t classes, vi skip, vf m, const struct columns *e)
+{
+    struct exp_reference ref = exp_reference(m);
+    return exp_is_far(ref) ? columns_sum_form(z, classes, skip, ref, 1, e)
+                           : columns_sum_form(z, classes, skip, ref, 0, e);
+}
+
+/* The regime of a call: vectors along the classes where every tensor's classes are contiguous and there are enough of
+   them; else a position per lane. Up to this many the work across lanes, per row, costs more than transposing: measured by
+   timing both at 2 to 128 classes (AVX-512 on Sapphire Rapids: equal at 64; AVX2 and SSE: between 21 and 32). */
+enum { FEW_CLASSES = VF_LANES >= 16 ? 64 : VF_LANES > 1 ? 24 : 0 };
+
+#endif

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Fuzzes the public functions, on every ISA of this CPU against the oracle, and the .npy reader:
+#     scripts/fuzz.sh [SECONDS]      for each fuzzer; 30 if not given, 3600 for an hour's run
+# Builds with clang, libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer in build-fuzz/. Inputs that reach new code
+# are kept in build-fuzz/tests/fuzz/found-*/corpus for the next run; a finding is a file beside them, and a failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/packages.sh
+. scripts/packages.sh
+
+seconds=${1:-30}
+[[ $seconds =~ ^[1-9][0-9]*$ ]] || die "not a number of seconds: $seconds"
+need_packages "${native_packages[@]}" clang llvm
+
+say "building in build-fuzz/"
+# Comparisons are not traced: decode.c makes calls from any bytes, so that there is nothing to guess, and it costs half the
+# speed. debugoptimized: a fuzzer wants speed, and a finding a readable trace. lundef: the sanitizers' symbols come with programs.
+CC=clang CXX=clang++ need_build build-fuzz --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
+    '-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-coverage=trace-cmp' -Dtests=enabled -Dtools=disabled -Dbench=disabled -Dexamples=disabled
+
+failed=0
+for name in kernels npy; do
+    say "fuzzing $name for $seconds seconds"
+    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 tests/fuzz/run_fuzzer.sh \
+        "build-fuzz/tests/fuzz/softfocus-fuzz-$name" "tests/fuzz/corpus/$name" "build-fuzz/tests/fuzz/found-$name" \
+        "$seconds" || failed=1
+done
+exit $failed

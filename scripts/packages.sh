@@ -1,0 +1,74 @@
+# What the other scripts share, sourced by them: installing Debian packages, and saying what happens.
+# shellcheck shell=bash
+
+say()
+{
+    printf '\n== %s\n' "$*"
+}
+
+die()
+{
+    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    exit 1
+}
+
+as_root()
+{
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "this needs root, and sudo is not here: $*"
+    fi
+}
+
+# is_installed PACKAGE or PACKAGE:ARCHITECTURE. dpkg-query answers for every architecture of an unqualified name.
+is_installed()
+{
+    local architecture
+    architecture=$(dpkg --print-architecture)
+    [[ $1 != *:* ]] || architecture=${1#*:}
+    dpkg-query -W -f='${Architecture} ${db:Status-Status}\n' "${1%:*}" 2>/dev/null |
+        grep -qxE "($architecture|all) installed"
+}
+
+# need_packages PACKAGE…: installs those that are missing. PACKAGE:arm64 also makes apt know that architecture.
+need_packages()
+{
+    local package missing=()
+    command -v dpkg-query >/dev/null || die "not a Debian machine; install by hand what these packages hold: $*"
+    for package in "$@"; do
+        is_installed "$package" || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    say "installing with apt: ${missing[*]}"
+    if [[ " ${missing[*]}" == *:arm64* ]] && ! dpkg --print-foreign-architectures | grep -qx arm64; then
+        as_root dpkg --add-architecture arm64
+    fi
+    as_root apt-get update -q </dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -q -y --no-install-recommends "${missing[@]}" </dev/null
+}
+
+# need_build FOLDER ARGUMENTS…: configures FOLDER with these arguments of meson, or again if they have changed, and
+# builds all of it.
+need_build()
+{
+    local folder=$1 wanted
+    shift
+    wanted="$* CC=${CC:-} CXX=${CXX:-}"
+    if [ "$(cat "$folder/configured-with" 2>/dev/null)" != "$wanted" ]; then
+        rm -rf "$folder"
+        meson setup "$folder" "$@" </dev/null || return 1
+        printf '%s\n' "$wanted" >"$folder/configured-with"
+    fi
+    ninja -C "$folder"
+}
+
+# What building, testing and the benchmark need on the machine itself.
+# shellcheck disable=SC2034
+native_packages=(gcc g++ libc6-dev meson ninja-build pkg-config cmake python3 libsleef-dev libcmocka-dev libmpfr-dev
+    libjansson-dev libbenchmark-dev libdnnl-dev python3-numpy help2man gnuplot-nox libpthreadpool-dev libtbb-dev)
+# shellcheck disable=SC2034
+arm64_packages=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static libsleef-dev:arm64 libcmocka-dev:arm64 libgomp1:arm64)

@@ -1,0 +1,281 @@
+/* Results that must have the same bits: with or without gradient, for any number of tasks, any alignment,
+ * any split of a batch, any floating-point mode of the caller.
+ * "softmax_focal_loss/avx2/same_bits_by_tasks" and so on. */
+#include "tests.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "buffers.h"
+#include "cases.h"
+#include "float_environment.h"
+#include "parallel.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* ---- One run, and its bits ----------------------------------------------------------------------------- */
+
+typedef struct bits {
+    float *values;
+    size_t count;
+} bits;
+
+static softfocus_context context_for(const softfocus_test *test)
+{
+    softfocus_context context = softfocus_context_defaults();
+    context.isa = test->isa;
+    return context;
+}
+
+static void expect_ok(const softfocus_case *instance, softfocus_status status)
+{
+    char text[512];
+    if (status != SOFTFOCUS_OK)
+        softfocus_test_fail("%s (%s)", softfocus_status_string(status),
+                            softfocus_case_describe(softfocus_case_spec_of(instance), text, sizeof text));
+}
+
+static bits outputs_of(const softfocus_case *instance)
+{
+    bits got = {.count = softfocus_case_output_size(instance)};
+    got.values = softfocus_allocate(got.count, sizeof *got.values);
+    softfocus_case_output(instance, got.values);
+    return got;
+}
+
+static bits run_instance(softfocus_case *instance, const softfocus_context *context)
+{
+    softfocus_case_reset(instance);
+    expect_ok(instance, softfocus_case_run(instance, context));
+    return outputs_of(instance);
+}
+
+static bits run(const softfocus_case_spec *spec, const softfocus_context *context)
+{
+    softfocus_case *instance = softfocus_case_make(spec);
+    bits got = run_instance(instance, context);
+    softfocus_case_free(instance);
+    return got;
+}
+
+/* The first `count` values have the same bits; frees `got`. */
+static void expect_same(const softfocus_case_spec *spec, const char *how, const bits *expected, bits got,
+                        size_t count)
+{
+    char text[512];
+    for (size_t e = 0; e < count; e++)
+        if (memcmp(&expected->values[e], &got.values[e], sizeof(float)) != 0)
+            softfocus_test_fail("%s: value %zu is %a, was %a (%s)", how, e, (double)got.values[e],
+                                (double)expected->values[e],
+                                softfocus_case_describe(spec, text, sizeof text));
+    free(got.values);
+}
+
+/* ---- The specs ----------------------------------------------------------------------------------------- */
+
+static const softfocus_reduction reductions[] = {SOFTFOCUS_NONE, SOFTFOCUS_MEAN, SOFTFOCUS_SUM};
+static const double gammas[] = {0.0, 1.0, 1.5, 2.0};
+
+/* Calls `each` for every shape, reduction and gamma that means something to the kernel. */
+static void for_specs(const softfocus_test *test, const size_t (*shapes)[3], size_t shape_count,
+                      void (*each)(const softfocus_test *test, softfocus_case_spec spec))
+{
+    const softfocus_case_kernel *kernel = test->subject;
+    for (size_t s = 0; s < shape_count; s++)
+        for (size_t r = 0; r < (kernel->has_options ? COUNT(reductions) : 1); r++)
+            for (size_t g = 0; g < (kernel->has_options ? COUNT(gammas) : 1); g++) {
+                softfocus_case_spec spec = softfocus_case_spec_defaults(kernel);
+                spec.outer = shapes[s][0];
+                spec.classes = shapes[s][1];
+                spec.inner = shapes[s][2];
+                spec.reduction = reductions[r];
+                spec.gamma = gammas[g];
+                spec.class_weight = kernel->has_options;
+                spec.scale = 5.0;
+                spec.seed = softfocus_test_seed() + s;
+                each(test, spec);
+            }
+}
+
+static const size_t small_shapes[][3] = {{37, 10, 1}, {21, 2, 1}, {9, 4, 1},   {5, 65, 1},
+                                         {3, 701, 1}, {2, 5, 41}, {1, 30, 133}};
+
+/* ---- Gradient or not ----------------------------------------------------------------------------------- */
+
+static void with_or_without_gradient(const softfocus_test *test, softfocus_case_spec spec)
+{
+    softfocus_context context = context_for(test);
+    bits with = run(&spec, &context);
+    spec.gradient = 0;
+    bits without = run(&spec, &context);
+    expect_same(&spec, "without gradient", &with, without, without.count);
+    free(with.values);
+}
+
+static void by_gradient(const softfocus_test *test)
+{
+    for_specs(test, small_shapes, COUNT(small_shapes), with_or_without_gradient);
+}
+
+/* ---- Tasks --------------------------------------------------------------------------------------------- */
+
+static void any_tasks(const softfocus_test *test, softfocus_case_spec spec)
+{
+    static const size_t threads[] = {1, 2, 7, 1000};
+    if (spec.kernel->has_options && spec.gamma < 1.25) /* 1.5, by pow, and 2 are enough here */
+        return;
+    softfocus_context context = context_for(test);
+    softfocus_case *instance = softfocus_case_make(&spec);
+    bits alone = run_instance(instance, &context);
+    for (size_t t = 0; t < COUNT(threads); t++) {
+        softfocus_task_record record = {0};
+        context.pool = &record;
+        context.threads = threads[t];
+        context.parallel_for = softfocus_parallel_reverse;
+        expect_same(&spec, "tasks in reverse", &alone, run_instance(instance, &context), alone.count);
+        if (threads[t] > 1 && record.tasks < 2)
+            softfocus_test_fail("%zu positions with %zu threads are %zu task(s)", spec.outer * spec.inner,
+                                threads[t], record.tasks);
+    }
+    softfocus_task_record record = {0};
+    context.pool = &record;
+    context.threads = 4;
+    context.parallel_for = softfocus_parallel_threads;
+    expect_same(&spec, "threads", &alone, run_instance(instance, &context), alone.count);
+    softfocus_case_free(instance);
+    free(alone.values);
+}
+
+/* Enough elements to be worth several tasks, and several partial sums. */
+static const size_t large_shapes[][3] = {
+    {20011, 2, 1}, {5003, 10, 1}, {1301, 37, 1}, {5, 3, 3001}, {1, 5, 9001}};
+
+static void by_tasks(const softfocus_test *test)
+{
+    for_specs(test, large_shapes, COUNT(large_shapes), any_tasks);
+}
+
+/* ---- Alignment ----------------------------------------------------------------------------------------- */
+
+static void any_alignment(const softfocus_test *test, softfocus_case_spec spec)
+{
+    softfocus_context context = context_for(test);
+    spec.guard_front = 1;
+    bits aligned = run(&spec, &context);
+    for (spec.misalignment = 1; spec.misalignment < 16; spec.misalignment++)
+        expect_same(&spec, "misaligned", &aligned, run(&spec, &context), aligned.count);
+    spec.guard_front = 0;
+    expect_same(&spec, "at the end of a page", &aligned, run(&spec, &context), aligned.count);
+    free(aligned.values);
+}
+
+static void by_alignment(const softfocus_test *test)
+{
+    for_specs(test, small_shapes, COUNT(small_shapes), any_alignment);
+}
+
+/* ---- Splits of a batch --------------------------------------------------------------------------------- */
+
+static int can_split_inner(const softfocus_case_spec *spec)
+{
+    return spec->kernel->index_targets || !spec->kernel->has_options || spec->classes == 1;
+}
+
+static void any_split(const softfocus_test *test, softfocus_case_spec spec)
+{
+    if (spec.reduction != SOFTFOCUS_NONE || (spec.outer == 1 && !can_split_inner(&spec)))
+        return;
+    softfocus_context context = context_for(test);
+    bits whole = run(&spec, &context);
+    softfocus_case *instance = softfocus_case_make(&spec);
+    size_t length = spec.outer == 1 ? spec.inner : spec.outer;
+    for (size_t at = 1; at < length; at++) {
+        softfocus_case_reset(instance);
+        expect_ok(instance, softfocus_case_run_part(instance, &context, 0, at));
+        expect_ok(instance, softfocus_case_run_part(instance, &context, at, length - at));
+        expect_same(&spec, "split", &whole, outputs_of(instance), whole.count);
+    }
+    softfocus_case_free(instance);
+    free(whole.values);
+}
+
+static void by_split(const softfocus_test *test)
+{
+    static const size_t shapes[][3] = {{70, 2, 1}, {67, 10, 1}, {9, 65, 1},  {5, 701, 1},
+                                       {6, 5, 41}, {1, 3, 150}, {1, 1, 150}, {1, 33, 70}};
+    for_specs(test, shapes, COUNT(shapes), any_split);
+}
+
+/* ---- Floating-point modes of the caller ---------------------------------------------------------------- */
+
+/* Runs with the mode set; the control word must be the same after. */
+static bits run_in_mode(softfocus_case *instance, const softfocus_context *context,
+                        const softfocus_float_mode *mode)
+{
+    softfocus_case_reset(instance);
+    uint64_t before = softfocus_float_control();
+    uint64_t control = before | mode->bits;
+    softfocus_float_set_control(control);
+    softfocus_status status = softfocus_case_run(instance, context);
+    uint64_t after = softfocus_float_control();
+    softfocus_float_set_control(before);
+    expect_ok(instance, status);
+    if (after != control)
+        softfocus_test_fail("%s: the control word was %#llx and is %#llx", mode->name,
+                            (unsigned long long)control, (unsigned long long)after);
+    return outputs_of(instance);
+}
+
+static void any_mode(const softfocus_test *test, softfocus_case_spec spec)
+{
+    softfocus_context context = context_for(test);
+    softfocus_task_record record = {0};
+    spec.logits =
+        spec.seed % 2 == 0 ? SOFTFOCUS_LOGITS_GAPS : SOFTFOCUS_LOGITS_NORMAL; /* subnormal results */
+    softfocus_case *instance = softfocus_case_make(&spec);
+    bits usual = run_instance(instance, &context);
+    for (size_t m = 0; m < COUNT(softfocus_float_modes); m++) {
+        const softfocus_float_mode *mode = &softfocus_float_modes[m];
+        context.parallel_for = NULL;
+        expect_same(&spec, mode->name, &usual, run_in_mode(instance, &context, mode), usual.count);
+        context.parallel_for = softfocus_parallel_threads; /* new threads inherit the mode */
+        context.pool = &record;
+        context.threads = 4;
+        expect_same(&spec, mode->name, &usual, run_in_mode(instance, &context, mode), usual.count);
+    }
+    softfocus_case_free(instance);
+    free(usual.values);
+}
+
+static void by_mode(const softfocus_test *test)
+{
+    for_specs(test, small_shapes, COUNT(small_shapes), any_mode);
+    for_specs(test, large_shapes, 1, any_mode); /* partial sums are added, too */
+}
+
+/* ---- The list ------------------------------------------------------------------------------------------ */
+
+void softfocus_add_bits_tests(void)
+{
+    static const struct {
+        const char *name;
+        softfocus_test_body *body;
+        int needs_gradient;
+    } properties[] = {
+        {"gradient", by_gradient, 1}, {"tasks", by_tasks, 0}, {"alignment", by_alignment, 0},
+        {"split", by_split, 0},       {"mode", by_mode, 0},
+    };
+    for (size_t k = 0; k < softfocus_case_kernel_count(); k++)
+        for (size_t p = 0; p < COUNT(properties); p++)
+            for (size_t i = 0; i < softfocus_isa_count(); i++) {
+                const softfocus_case_kernel *kernel = softfocus_case_kernel_at(k);
+                if (properties[p].needs_gradient && !kernel->has_gradient)
+                    continue;
+                const softfocus_isa *isa = softfocus_isa_at(i);
+                softfocus_test *test = softfocus_test_add("%s/%s/same_bits_by_%s", kernel->name,
+                                                          softfocus_isa_name(isa), properties[p].name);
+                test->body = properties[p].body;
+                test->isa = isa;
+                test->subject = kernel;
+            }
+}

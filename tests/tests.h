@@ -1,0 +1,55 @@
+/* What the files of tests share: how a test is added to the program's list, and how one fails. main.c runs
+   the list. */
+#ifndef SOFTFOCUS_TESTS_H
+#define SOFTFOCUS_TESTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "softfocus/softfocus.h"
+
+typedef struct softfocus_test softfocus_test;
+
+/* A test: fails by softfocus_test_fail, passes by returning. */
+typedef void softfocus_test_body(const softfocus_test *test);
+
+struct softfocus_test {
+    char name[112]; /* "softmax_focal_loss/avx2/sizes": what --filter looks at */
+    softfocus_test_body *body;
+    const softfocus_isa
+        *isa;            /* NULL: about no ISA. Else the test is skipped, by name, on a CPU that lacks it */
+    const void *subject; /* whatever the body needs */
+    size_t number;
+};
+
+/* Adds a test; `name` is a printf format. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 1, 2)))
+#endif
+softfocus_test *
+softfocus_test_add(const char *name, ...);
+
+/* Ends the test. printf's arguments. */
+#if defined(__GNUC__)
+__attribute__((noreturn, format(printf, 1, 2)))
+#endif
+void softfocus_test_fail(const char *format, ...);
+
+/* A line about the test that runs: a figure, or what is wrong before softfocus_test_fail. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 1, 2)))
+#endif
+void softfocus_test_note(const char *format, ...);
+
+/* The program's seed (--seed). */
+uint64_t softfocus_test_seed(void);
+
+/* Each adds the tests of one file. */
+void softfocus_add_oracle_tests(void);
+void softfocus_add_contract_tests(void);
+void softfocus_add_golden_tests(void);
+void softfocus_add_case_tests(void);
+void softfocus_add_bits_tests(void);
+void softfocus_add_property_tests(void);
+
+#endif

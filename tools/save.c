@@ -1,0 +1,135 @@
+/* Writing results whole or not at all. See save.h. */
+#include "save.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "command.h"
+
+/* A result on its way. */
+typedef struct destination {
+    char name[PATH_MAX];      /* absolute, links followed */
+    char temporary[PATH_MAX]; /* empty: written to directly, or renamed already */
+} destination;
+
+/* The path that a name will have, whether or not it is there yet; only its folder has to be. */
+static bool resolve(const char *path, char name[PATH_MAX])
+{
+    if (realpath(path, name) != NULL)
+        return true;
+    char copy[PATH_MAX], folder[PATH_MAX];
+    if (errno != ENOENT || snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy)
+        return false;
+    if (realpath(dirname(copy), folder) == NULL)
+        return false;
+    snprintf(copy, sizeof copy, "%s", path); /* dirname has cut it */
+    int length = snprintf(name, PATH_MAX, "%s/%s", strcmp(folder, "/") == 0 ? "" : folder, basename(copy));
+    errno = ENAMETOOLONG;
+    return length < PATH_MAX;
+}
+
+bool softfocus_same_file(const char *a, const char *b)
+{
+    char first[PATH_MAX], second[PATH_MAX];
+    if (strcmp(a, b) == 0)
+        return true;
+    return resolve(a, first) && resolve(b, second) && strcmp(first, second) == 0;
+}
+
+static bool write_all(int file, const void *bytes, size_t size)
+{
+    for (const char *at = bytes; size > 0;) {
+        ssize_t written = write(file, at, size);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return false;
+        at += written;
+        size -= (size_t)written;
+    }
+    return true;
+}
+
+static bool write_array(int file, const result *r)
+{
+    char header[NPY_MAX_WRITTEN_HEADER];
+    size_t length = softfocus_npy_format_header(&r->header, header);
+    return write_all(file, header, length) && write_all(file, r->data, r->header.data_bytes);
+}
+
+/* A new file beside `d->name`, with the rights that a file there has or would get. -1: errno says why not. */
+static int open_temporary(destination *d, const struct stat *existing)
+{
+    if (existing != NULL && access(d->name, W_OK) != 0) /* renaming would not ask */
+        return -1;
+    mode_t mask = umask(0);
+    umask(mask);
+    char copy[PATH_MAX];
+    snprintf(copy, sizeof copy, "%s", d->name);
+    if (snprintf(d->temporary, sizeof d->temporary, "%s/.softfocus-XXXXXX", dirname(copy)) >=
+        (int)sizeof d->temporary) {
+        d->temporary[0] = '\0';
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    int file = mkostemp(d->temporary, O_CLOEXEC);
+    if (file < 0)
+        d->temporary[0] = '\0';
+    else
+        (void)fchmod(file, existing != NULL ? existing->st_mode & 0777 : 0666 & ~mask);
+    return file;
+}
+
+/* Writes one result under its temporary name. */
+static bool prepare(const result *r, destination *d)
+{
+    d->temporary[0] = '\0';
+    if (strcmp(r->path, "-") == 0)
+        return fflush(stdout) == 0 && write_array(STDOUT_FILENO, r);
+
+    struct stat status;
+    bool exists = stat(r->path, &status) == 0;
+    bool regular = !exists || S_ISREG(status.st_mode);
+    int file = -1;
+    if (!regular)
+        file = open(r->path, O_WRONLY | O_CLOEXEC);
+    else if (resolve(r->path, d->name))
+        file = open_temporary(d, exists ? &status : NULL);
+    if (file < 0)
+        return false;
+    bool written = write_array(file, r);
+    int error = errno;
+    bool closed = close(file) == 0; /* where a network's file system says that it is full */
+    if (!written)
+        errno = error;
+    return written && closed;
+}
+
+int softfocus_save(const result *results, size_t count)
+{
+    destination *destinations = softfocus_tool_allocate(count, sizeof *destinations);
+    int status = 0;
+    for (size_t i = 0; i < count && status == 0; i++)
+        if (results[i].path != NULL && !prepare(&results[i], &destinations[i]))
+            status = softfocus_complain(results[i].path, "%s", strerror(errno));
+    for (size_t i = 0; i < count && status == 0; i++) {
+        if (destinations[i].temporary[0] == '\0')
+            continue;
+        if (rename(destinations[i].temporary, destinations[i].name) == 0)
+            destinations[i].temporary[0] = '\0';
+        else
+            status = softfocus_complain(results[i].path, "%s", strerror(errno));
+    }
+    for (size_t i = 0; i < count; i++)
+        if (destinations[i].temporary[0] != '\0')
+            unlink(destinations[i].temporary);
+    free(destinations);
+    return status;
+}

@@ -1,0 +1,21 @@
+/* Writing results: whole or not at all. For the commands that write .npy files. */
+#ifndef SOFTFOCUS_TOOLS_SAVE_H
+#define SOFTFOCUS_TOOLS_SAVE_H
+
+#include "npy.h"
+
+typedef struct result {
+    const char *path; /* "-": standard output; NULL: not wanted */
+    npy_header header;
+    const void *data;
+} result;
+
+/* Writes every result under a temporary name beside its own and then renames them all, so that an error
+   leaves each file as it was. What is no regular file (a pipe, /dev/stdout) is written to directly. Says what
+   is wrong; returns the exit status. */
+int softfocus_save(const result *results, size_t count);
+
+/* Whether two paths name one file: then the second result would replace the first. */
+bool softfocus_same_file(const char *a, const char *b);
+
+#endif
