@@ -9,6 +9,9 @@
 /* Past this gamma the float form of q^gamma, whose error grows with gamma, would break the bound: double for all. */
 #define GAMMA_FLOAT 3.0
 
+/* And past this scale (a normalizer below 1e-30) a float's range would be left on the way. */
+#define SCALE_FLOAT 0x1p100
+
 /* What all vectors of a call share.
  * A result is ((a * b) * q^gamma) * post, b the bracket: with x >= 0 b is small and comes scaled by 2^60, which post takes
  * back last, so that a result rounds once even where it is subnormal. With a scale above 1 (a normalizer below 1) a
@@ -30,7 +33,7 @@ static struct constants constants_of(const struct softfocus_sigmoid_focal_args *
                           .alpha_negative = args->alpha_negative,
                           .scale = args->focal.scale};
     double power = 1.0;
-    while (power < c.scale && power < 0x1p100)
+    while (power < c.scale && power < SCALE_FLOAT)
         power *= 2.0;
     c.loss_positive = vf_set1((float)c.alpha_positive);
     c.loss_negative = vf_set1((float)c.alpha_negative);
@@ -43,7 +46,7 @@ static struct constants constants_of(const struct softfocus_sigmoid_focal_args *
     float gamma = (float)c.gamma;
     c.minus_gamma = vf_set1(-gamma);
     c.minus_gamma_rest = vf_set1((float)((double)gamma - c.gamma));
-    c.wide = c.gamma > GAMMA_FLOAT;
+    c.wide = c.gamma > GAMMA_FLOAT || c.scale > SCALE_FLOAT;
     c.weighted = args->weight.data != NULL;
     c.maybe_weightless = c.weighted || c.alpha_positive == 0.0 || c.alpha_negative == 0.0;
     return c;

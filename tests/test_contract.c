@@ -789,7 +789,7 @@ static void nothing_to_average(const softfocus_test *test)
     static const double normalizers[] = {0.0, 1e-60, 1e-310};
     static api_call request;
     unsigned function = (unsigned)test->number;
-    for (size_t n = 0; n < (function == SOFTMAX ? 3 : 2); n++) {
+    for (size_t n = 0; n < COUNT(normalizers); n++) {
         begin(&request, function);
         request.options.reduction = SOFTFOCUS_MEAN;
         request.options.normalizer = normalizers[n];
