@@ -203,6 +203,11 @@ static int gradients_have_bound(const float *log_probs, const float *gradients, 
 
 static int has_bound(const softfocus_fuzz_call *call)
 {
+    const softfocus_tensor *input = &call->tensors[INPUT];
+    if (input->outer > ELEMENTS_MAX || input->classes > ELEMENTS_MAX || input->inner > ELEMENTS_MAX)
+        return 0; /* empty, since it was not refused: too long for an instance, which has memory per class */
+    if (call->options.normalizer > 0.0 && call->options.normalizer < 1e-290)
+        return 0; /* a weight over that can be beyond double: infinite to the oracle, and times 0 NaN */
     switch (call->function) {
     case LOG_SOFTMAX_BACKWARD:
         gather(&call->tensors[INPUT], gathered);

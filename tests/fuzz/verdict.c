@@ -175,26 +175,21 @@ static int same_stride(size_t length, ptrdiff_t a, ptrdiff_t b)
     return length <= 1 || a == b;
 }
 
-/* Whether two tensors of one shape and with the same strides share an element: marks one's and looks for the other's. */
-static int share_elements(const softfocus_tensor *a, const softfocus_tensor *b)
+/* Whether two tensors of one shape and with the same strides share a byte: tries every difference of two elements' places. */
+static int share_bytes(const softfocus_tensor *a, const softfocus_tensor *b)
 {
-    static unsigned char marks[2 * ARENA_SIZE];
-    wide first = piece_of(a).first < piece_of(b).first ? piece_of(a).first : piece_of(b).first;
-    wide last = piece_of(a).last > piece_of(b).last ? piece_of(a).last : piece_of(b).last;
-    if (last - first > (wide)sizeof marks)
-        return -1; /* not to be told; such a call is never made */
-    memset(marks, 0, (size_t)(last - first));
-    int shared = 0;
-    for (int looking = 0; looking < 2; looking++)
-        for (size_t o = 0; o < a->outer; o++)
-            for (size_t c = 0; c < a->classes; c++)
-                for (size_t i = 0; i < a->inner; i++)
-                    for (size_t byte = 0; byte < sizeof(float); byte++) {
-                        wide at = (wide)(uintptr_t)softfocus_fuzz_element(looking ? b : a, o, c, i) - first + (wide)byte;
-                        shared |= looking && marks[(size_t)at];
-                        marks[(size_t)at] |= !looking;
-                    }
-    return shared;
+    const wide size = sizeof(float), outer = (wide)a->outer, classes = (wide)a->classes, inner = (wide)a->inner;
+    wide distance = (wide)(uintptr_t)b->data - (wide)(uintptr_t)a->data;
+    if (outer * classes * inner > ELEMENTS_MAX)
+        return 1; /* not to be told; decode.c makes no call whose only fault that is */
+    for (wide o = 1 - outer; o < outer; o++)
+        for (wide c = 1 - classes; c < classes; c++)
+            for (wide i = 1 - inner; i < inner; i++) {
+                wide apart = (o * a->outer_stride + c * a->class_stride + i * a->inner_stride) * size - distance;
+                if (-size < apart && apart < size)
+                    return 1;
+            }
+    return 0;
 }
 
 static unsigned judge_overlap(const softfocus_tensor *output, const softfocus_tensor *other, int in_place)
@@ -206,7 +201,7 @@ static unsigned judge_overlap(const softfocus_tensor *output, const softfocus_te
         same_stride(output->inner, output->inner_stride, other->inner_stride)) {
         if (in_place && output->data == other->data)
             return 0;
-        if (share_elements(output, other) == 0)
+        if (!share_bytes(output, other))
             return 0;
     }
     return 1u << SOFTFOCUS_ERROR_OVERLAP;
