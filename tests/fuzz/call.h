@@ -59,7 +59,7 @@ softfocus_fuzz_verdict softfocus_fuzz_judge(const softfocus_fuzz_call *call);
 
 /* What decode and judge share. */
 
-/* Whether an element is there at all, and all of them lie within the arena of `place`'s tensor. */
+/* Whether an element is there at all, and all of them are float32 and lie within one of the arenas. */
 int softfocus_fuzz_is_backed(const softfocus_fuzz_call *call, enum softfocus_fuzz_place tensor);
 /* The shape is one that can be, and each stride exceeds the extent below it. */
 int softfocus_fuzz_shape_fits(const softfocus_tensor *tensor);

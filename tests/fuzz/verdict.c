@@ -97,6 +97,8 @@ int softfocus_fuzz_is_backed(const softfocus_fuzz_call *call, enum softfocus_fuz
     wide first, last;
     if (!softfocus_fuzz_shape_fits(tensor) || is_empty(tensor) || tensor->data == NULL || !lies_well(tensor))
         return 0;
+    if (tensor->dtype != SOFTFOCUS_F32) /* refused unread; decode.c fills float32 alone */
+        return 0;
     bytes_of(tensor, &first, &last);
     for (enum softfocus_fuzz_place p = INPUT; p < PLACES; p++) {
         wide arena = (wide)(uintptr_t)softfocus_fuzz_arena(p);
