@@ -41,12 +41,13 @@ static void rows(const struct softfocus_log_softmax_args *args, struct run run)
         size_t count = smaller(batch, run.count - start), inner = run.inner + start;
         float max[VF_LANES] = {0}, high[VF_LANES], low[VF_LANES];
         double rest[VF_LANES] = {0};
-        for (size_t r = 0; r < count; r++) {
-            const real *z = element(args->logits, run.outer, 0, inner + r);
-            size_t argmax = row_argmax(z, classes, &max[r]);
-            rest[r] = row_sum_exp(z, classes, argmax, max[r], element(args->log_probs, run.outer, 0, inner + r),
-                                  OUTPUT_FETCH);
-        }
+        size_t group[VF_LANES];
+        for (size_t r = 0; r < count; r++)
+            group[r] = row_max_group(element(args->logits, run.outer, 0, inner + r), classes, &max[r]);
+        for (size_t r = 0; r < count; r++)
+            rest[r] = row_sum_exp(element(args->logits, run.outer, 0, inner + r), classes,
+                                  (struct hole){group[r], max[r], 1}, max[r],
+                                  element(args->log_probs, run.outer, 0, inner + r), OUTPUT_FETCH);
         struct normalizer norm = normalizer(vf_load(max), vd_load(rest));
         vf_store(high, norm.high);
         vf_store(low, norm.low);

@@ -52,10 +52,10 @@ SOFTFOCUS_INLINE float row_max(const real *z, size_t classes)
     return vf_reduce_max(max4(m[0], m[1], m[2], m[3]));
 }
 
-/* The index of the maximum, which goes to *max. Per lane only the group of the best is tracked, which costs two operations
-   in four vectors; where it lies in the group is looked up at the end. NaN is never the maximum (a group with NaN may be
-   passed over whole: the sums become NaN in any case); where nothing exceeds -inf, *max is -inf and the index any. */
-SOFTFOCUS_INLINE size_t row_argmax(const real *z, size_t classes, float *max)
+/* The maximum goes to *max; returned is the first element of the group that holds it. Per lane only the group of the best is
+   tracked, which costs two operations in four vectors. NaN is never the maximum (a group with NaN may be passed over whole:
+   the sums become NaN in any case); where nothing exceeds -inf, *max is -inf and the group the first. */
+SOFTFOCUS_INLINE size_t row_max_group(const real *z, size_t classes, float *max)
 {
     vf best = vf_set1(MINUS_INFINITY);
     vi best_group = vi_set1(0), group = vi_set1(0);
@@ -71,16 +71,9 @@ SOFTFOCUS_INLINE size_t row_argmax(const real *z, size_t classes, float *max)
         group = vi_add(group, vi_set1(1));
     }
     *max = vf_reduce_max(best);
-    vm equal = vf_equal(best, vf_set1(*max));
-    if (!vm_any(equal))
-        return 0;
-    size_t lane = vm_first_lane(equal);
     int32_t groups[VF_LANES];
     vi_store(groups, best_group);
-    size_t index = (size_t)(uint32_t)groups[lane] * GROUP + lane;
-    for (size_t v = 0; v < 3 && (index >= classes || z[index] != *max); v++)
-        index += VF_LANES;
-    return index < classes ? index : 0;
+    return (size_t)(uint32_t)groups[vm_first_lane(vf_equal(best, vf_set1(*max)))] * GROUP;
 }
 
 /* What the sum over a row does with the row of the output. A constant wherever it is passed. */
@@ -98,11 +91,18 @@ SOFTFOCUS_INLINE void row_fetch(const real *out, size_t i, size_t v, enum output
         __builtin_prefetch(out + i + v * VF_LANES, 1);
 }
 
-/* The sum of four vectors from element i on, fewer at the end of the row, without element `skip`. Past the end (and at
-   -inf) exp gives 2^-125, which no sum notices: its terms add up to 1 scaled by 2^60, or to a probability near 1 that
+/* What a sum leaves out: one element. */
+struct hole {
+    size_t at;      /* its index, or where it is given by its value the first of its group */
+    float value;
+    int by_value; /* a constant. Elements equal to it are left out, and all but one counted */
+};
+
+/* The sum of four vectors from element i on, fewer at the end of the row, without the hole if that is here. Past the end (and
+   at -inf) exp gives 2^-125, which no sum notices: its terms add up to 1 scaled by 2^60, or to a probability near 1 that
    float rounds to 1. */
-SOFTFOCUS_INLINE vd row_group(const real *z, size_t classes, size_t i, size_t skip, struct exp_reference ref, int far,
-                              real *out, enum output_use use)
+SOFTFOCUS_INLINE vd row_group(const real *z, size_t classes, size_t i, struct hole hole, struct exp_reference ref, int far,
+                              real *out, enum output_use use, size_t *equal)
 {
     vf part[4];
     for (size_t v = 0; v < 4; v++) {
@@ -110,20 +110,24 @@ SOFTFOCUS_INLINE vd row_group(const real *z, size_t classes, size_t i, size_t sk
         part[v] = vf_set1(0.0f);
         if (at >= classes)
             continue;
-        vf e = exp_scaled(row_load(z, classes, at), ref, far);
+        vf x = row_load(z, classes, at), e = exp_scaled(x, ref, far);
         if (use == OUTPUT_STORE)
             vf_store_part(out + at, e, smaller(VF_LANES, classes - at));
         row_fetch(out, i, v, use);
-        part[v] = vf_select(vi_equal(vi_lane_numbers(), vi_set1((int32_t)(skip - at))), part[v], e);
+        vm here = hole.by_value ? vf_equal(x, vf_set1(hole.value))
+                                : vi_equal(vi_lane_numbers(), vi_set1((int32_t)(hole.at - at)));
+        part[v] = vf_select(here, part[v], e);
+        if (hole.by_value)
+            *equal += vm_count(here);
     }
     return vd_widen(add4(part[0], part[1], part[2], part[3]));
 }
 
-/* Whole groups, without the one that has `skip`: the hot loop. */
-SOFTFOCUS_INLINE vd row_groups(const real *z, size_t i, size_t end, struct exp_reference ref, int far, real *out,
-                               enum output_use use, vd sum)
+/* `count` whole groups without a hole: the hot loop. After the one at `end` comes that at 0. */
+SOFTFOCUS_INLINE vd row_groups(const real *z, size_t i, size_t end, size_t count, struct exp_reference ref, int far,
+                               real *out, enum output_use use, vd sum)
 {
-    for (; i < end; i += GROUP) {
+    for (; count > 0; count--) {
         vf part[4];
         for (size_t v = 0; v < 4; v++) {
             part[v] = exp_scaled(vf_load(z + i + v * VF_LANES), ref, far);
@@ -132,37 +136,42 @@ SOFTFOCUS_INLINE vd row_groups(const real *z, size_t i, size_t end, struct exp_r
             row_fetch(out, i, v, use);
         }
         sum = vd_add(sum, vd_widen(add4(part[0], part[1], part[2], part[3])));
+        i = i == end ? 0 : i + GROUP;
     }
     return sum;
 }
 
-/* Only the group that has `skip` looks for it; in a short row of wide vectors each does, which costs less than a branch that
-   is not foreseen (by measurement: a gain of 10 % with two groups of AVX-512, a loss from three on and with fewer lanes). */
-SOFTFOCUS_INLINE double row_sum_form(const real *z, size_t classes, size_t skip, struct exp_reference ref, int far,
+/* Only the group that has the hole looks for it, and the others follow it round the row: two loops, before and after it, would
+   end where no branch predictor foresees. In a short row of wide vectors each group looks, which costs less still (by
+   measurement: a gain of 10 % with two groups of AVX-512, a loss from three on and with fewer lanes). */
+SOFTFOCUS_INLINE double row_sum_form(const real *z, size_t classes, struct hole hole, struct exp_reference ref, int far,
                                      real *out, enum output_use use)
 {
     vd sum = vd_set1(0.0);
-    size_t i = 0;
+    size_t i = 0, equal = 0;
     if (classes > SHORT_ROW) {
-        size_t whole = classes - classes % GROUP, hole = skip - skip % GROUP;
-        sum = row_groups(z, 0, smaller(hole, whole), ref, far, out, use, sum);
-        if (hole < whole) {
-            sum = vd_add(sum, row_group(z, whole, hole, skip, ref, far, out, use));
-            sum = row_groups(z, hole + GROUP, whole, ref, far, out, use, sum);
+        size_t groups = classes / GROUP, first = hole.at - hole.at % GROUP;
+        i = groups * GROUP;
+        if (first < i) {
+            sum = row_group(z, i, first, hole, ref, far, out, use, &equal);
+            groups--;
         }
-        i = whole;
+        size_t next = first + GROUP < i ? first + GROUP : 0;
+        sum = row_groups(z, next, i - GROUP, groups, ref, far, out, use, sum);
     }
     for (; i < classes; i += GROUP)
-        sum = vd_add(sum, row_group(z, classes, i, skip, ref, far, out, use));
-    return vd_reduce_add(sum);
+        sum = vd_add(sum, row_group(z, classes, i, hole, ref, far, out, use, &equal));
+    double again = hole.by_value ? (double)(equal - 1) : 0.0;
+    return vd_reduce_add(sum) + again * (double)EXP_SCALE;
 }
 
-/* 2^60 sum of exp(z_j - m) over j != skip. `out` is the output's row, and may be z. */
-SOFTFOCUS_INLINE double row_sum_exp(const real *z, size_t classes, size_t skip, float m, real *out, enum output_use use)
+/* 2^60 sum of exp(z_j - m) over j but the hole. `out` is the output's row, and may be z. */
+SOFTFOCUS_INLINE double row_sum_exp(const real *z, size_t classes, struct hole hole, float m, real *out,
+                                    enum output_use use)
 {
     struct exp_reference ref = exp_reference(vf_set1(m));
-    return exp_is_far(ref) ? row_sum_form(z, classes, skip, ref, 1, out, use)
-                           : row_sum_form(z, classes, skip, ref, 0, out, use);
+    return exp_is_far(ref) ? row_sum_form(z, classes, hole, ref, 1, out, use)
+                           : row_sum_form(z, classes, hole, ref, 0, out, use);
 }
 
 /* ---- Columns ----------------------------------------------------------------------------------------------------- */

@@ -146,11 +146,17 @@ static vd rows(const struct softfocus_softmax_focal_args *args, struct run run, 
             if (targets.live[r] == 0.0)
                 continue;
             const real *z = element(args->logits, run.outer, 0, inner + r);
-            real *grad = args->grad.data ? element(args->grad, run.outer, 0, inner + r) : NULL;
             max[r] = row_max(z, classes);
             target_logit[r] = z[targets.index[r]];
-            rest[r] = grad ? row_sum_exp(z, classes, targets.index[r], max[r], grad, OUTPUT_STORE)
-                           : row_sum_exp(z, classes, targets.index[r], max[r], NULL, OUTPUT_NONE);
+        }
+        for (size_t r = 0; r < count; r++) {
+            if (targets.live[r] == 0.0)
+                continue;
+            const real *z = element(args->logits, run.outer, 0, inner + r);
+            real *grad = args->grad.data ? element(args->grad, run.outer, 0, inner + r) : NULL;
+            struct hole hole = {targets.index[r], 0.0f, 0};
+            rest[r] = grad ? row_sum_exp(z, classes, hole, max[r], grad, OUTPUT_STORE)
+                           : row_sum_exp(z, classes, hole, max[r], NULL, OUTPUT_NONE);
         }
         struct focal result = focal(args, &targets, vf_load(max), vf_load(target_logit), vd_load(rest));
         keep_losses(args, position, count, result.loss, &sum);

@@ -63,6 +63,7 @@ SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return vorrq_u32(a, b); }
 SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return vbicq_u32(a, b); }
 SOFTFOCUS_INLINE int vm_any(vm a) { return vmaxvq_u32(a) != 0; }
 /* 16 bits of each lane, side by side */
+SOFTFOCUS_INLINE size_t vm_count(vm a) { return vaddvq_u32(vshrq_n_u32(a, 31)); }
 SOFTFOCUS_INLINE size_t vm_first_lane(vm a)
 {
     return (size_t)__builtin_ctzll(vget_lane_u64(vreinterpret_u64_u16(vmovn_u32(a)), 0)) / 16;

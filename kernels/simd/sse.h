@@ -58,6 +58,11 @@ SOFTFOCUS_INLINE vm vm_and(vm a, vm b) { return _mm_and_ps(a, b); }
 SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return _mm_or_ps(a, b); }
 SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return _mm_andnot_ps(b, a); }
 SOFTFOCUS_INLINE int vm_any(vm a) { return _mm_movemask_ps(a) != 0; }
+SOFTFOCUS_INLINE size_t vm_count(vm a)
+{
+    /* Nibble n: the bits set in n. SSE2 has no instruction for it. */
+    return (size_t)(UINT64_C(0x4332322132212110) >> (4 * _mm_movemask_ps(a)) & 15);
+}
 SOFTFOCUS_INLINE size_t vm_first_lane(vm a) { return (size_t)__builtin_ctz((unsigned)_mm_movemask_ps(a)); }
 SOFTFOCUS_INLINE vf vf_select(vm m, vf a, vf b) { return _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b)); }
 SOFTFOCUS_INLINE vi vi_select(vm m, vi a, vi b)
