@@ -34,12 +34,12 @@ static void choose_shape(softfocus_case_spec *spec, softfocus_random *random)
     spec->outer = 1 + softfocus_random_below(random, positions / spec->inner + 1);
 }
 
-/* Targets between 0 and 1 are left out: they have no bound in ulp. So are reductions, whose rounding the tests hold. */
+/* Reductions are left out: the tests hold their rounding. */
 static softfocus_case_spec choose(const softfocus_case_kernel *kernel, softfocus_random *random)
 {
     static const double gammas[] = {0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0}, alphas[] = {-1.0, 0.25, 1.0};
     static const softfocus_case_targets targets[] = {SOFTFOCUS_TARGETS_RANDOM, SOFTFOCUS_TARGETS_EASY,
-                                                     SOFTFOCUS_TARGETS_HARD};
+                                                     SOFTFOCUS_TARGETS_HARD, SOFTFOCUS_TARGETS_BETWEEN};
     static const softfocus_case_logits hard[] = {SOFTFOCUS_LOGITS_EQUAL, SOFTFOCUS_LOGITS_GAPS,
                                                  SOFTFOCUS_LOGITS_DISJOINT, SOFTFOCUS_LOGITS_LARGE,
                                                  SOFTFOCUS_LOGITS_HUGE};
@@ -48,7 +48,8 @@ static softfocus_case_spec choose(const softfocus_case_kernel *kernel, softfocus
     spec.logits = softfocus_random_below(random, 3) == 0 ? hard[softfocus_random_below(random, COUNT(hard))]
                                                          : SOFTFOCUS_LOGITS_NORMAL;
     spec.scale = exp2(softfocus_random_between(random, -4.0, 6.0));
-    spec.targets = targets[softfocus_random_below(random, COUNT(targets))];
+    int between = kernel->has_options && !kernel->index_targets;
+    spec.targets = targets[softfocus_random_below(random, between ? COUNT(targets) : COUNT(targets) - 1)];
     spec.gamma = gammas[softfocus_random_below(random, COUNT(gammas))];
     spec.alpha = alphas[softfocus_random_below(random, COUNT(alphas))];
     spec.class_weight = kernel->has_options && softfocus_random_below(random, 4) == 0;

@@ -68,8 +68,8 @@ const char *softfocus_case_describe(const softfocus_case_spec *spec, char *text,
                                                                 "transposed", "reversed", "strided"};
     static const char *const logits[SOFTFOCUS_LOGITS_COUNT] = {"normal", "equal", "gaps",    "disjoint",
                                                                "large",  "huge",  "special", "one_nan"};
-    static const char *const targets[SOFTFOCUS_TARGETS_COUNT] = {"random", "easy",    "hard",
-                                                                 "soft",   "ignored", "all_ignored"};
+    static const char *const targets[SOFTFOCUS_TARGETS_COUNT] = {"random",  "easy",    "hard",       "soft",
+                                                                 "between", "ignored", "all_ignored"};
     static const char *const reductions[] = {"none", "mean", "sum"};
     char place[64], options[256] = "";
     if (spec->guard_front)

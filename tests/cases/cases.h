@@ -81,6 +81,7 @@ typedef enum softfocus_case_targets {
     SOFTFOCUS_TARGETS_EASY,    /* the argmax; sigmoid: 1 where the logit is positive */
     SOFTFOCUS_TARGETS_HARD,    /* the argmin; sigmoid: 1 where the logit is negative */
     SOFTFOCUS_TARGETS_SOFT,    /* sigmoid alone: in [0, 1], some exactly 0 or 1 (index targets: as RANDOM) */
+    SOFTFOCUS_TARGETS_BETWEEN, /* sigmoid alone: in (0, 1), some next to an end (index targets: as RANDOM) */
     SOFTFOCUS_TARGETS_IGNORED, /* index targets: about a third is ignore_index (dense: as RANDOM) */
     SOFTFOCUS_TARGETS_ALL_IGNORED, /* index targets: all of it (dense: as RANDOM) */
     SOFTFOCUS_TARGETS_COUNT

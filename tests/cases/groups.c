@@ -155,7 +155,8 @@ static void emit_targets(walker *walk, softfocus_case_spec spec)
     for (int targets = 0; targets < SOFTFOCUS_TARGETS_COUNT; targets++) {
         int hides = targets == SOFTFOCUS_TARGETS_IGNORED; /* what an ignored position holds must not show */
         if (targets == SOFTFOCUS_TARGETS_ALL_IGNORED || (hides && !spec.kernel->index_targets) ||
-            (targets == SOFTFOCUS_TARGETS_SOFT && spec.kernel->index_targets))
+            (spec.kernel->index_targets &&
+             (targets == SOFTFOCUS_TARGETS_SOFT || targets == SOFTFOCUS_TARGETS_BETWEEN)))
             continue;
         spec.targets = (softfocus_case_targets)targets;
         for (size_t g = 0; g < COUNT(hard_gammas); g++) {

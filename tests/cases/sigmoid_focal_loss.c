@@ -7,9 +7,10 @@
 enum { LOGITS, TARGETS }; /* arrays */
 enum { LOSS, GRAD };      /* outputs */
 
-/* Targets strictly between 0 and 1 have no bound in ulp: 1 - y and the gradient's difference round too.
-   Each of their units is this many ulp, for the gradient of the magnitude of its terms. */
-static const double soft_unit = 2.0;
+/* In ulp, for targets of 0 or 1, and for those between, which are done in double: little but a result's own
+   rounding, half of this. There the gradient is a difference, and its ulp is that of the sum of its terms'
+   magnitudes. Where a call may have both kinds, errors count by their share of these. */
+static const double loss_bound = 5.0, grad_bound = 6.5, soft_bound = 1.0;
 
 static void make(softfocus_case *instance, softfocus_random *random)
 {
@@ -54,6 +55,17 @@ static double divisor(const softfocus_case_spec *spec)
     return spec->normalizer > 0.0 ? spec->normalizer : (double)softfocus_case_elements(spec);
 }
 
+/* Of the outputs: a single value (BETWEEN) where all elements have it. */
+static void set_bounds(softfocus_case *instance)
+{
+    const softfocus_case_spec *spec = &instance->spec;
+    int mean = spec->reduction == SOFTFOCUS_MEAN, between = spec->targets == SOFTFOCUS_TARGETS_BETWEEN;
+    instance->outputs[LOSS].bound =
+        between && spec->reduction == SOFTFOCUS_NONE ? soft_bound : loss_bound + mean;
+    if (spec->gradient)
+        instance->outputs[GRAD].bound = between ? soft_bound : grad_bound + mean;
+}
+
 /* Fills one element's expected gradient; returns its loss, unreduced, and the unit of that. */
 static double expect_element(softfocus_case *instance, size_t o, size_t c, size_t i, double divide_by,
                              double *unit)
@@ -70,10 +82,11 @@ static double expect_element(softfocus_case *instance, size_t o, size_t c, size_
         size_t at = (o * spec->classes + c) * spec->inner + i;
         output->expected[at] = element.grad * weight / divide_by;
         double magnitude = element.grad_magnitude * weight / divide_by;
-        output->unit[at] = soft ? soft_unit * softfocus_ulp(magnitude) : softfocus_ulp(output->expected[at]);
+        output->unit[at] = soft ? soft_bound / instance->outputs[GRAD].bound * softfocus_ulp(magnitude)
+                                : softfocus_ulp(output->expected[at]);
     }
     double loss = weight == 0.0 && !isnan(element.loss) ? 0.0 : weight * element.loss;
-    *unit = (soft ? soft_unit : 1.0) * softfocus_ulp(loss);
+    *unit = (soft ? soft_bound / instance->outputs[LOSS].bound : 1.0) * softfocus_ulp(loss);
     return loss;
 }
 
@@ -83,6 +96,7 @@ static void expect(softfocus_case *instance)
     softfocus_case_output_data *loss = &instance->outputs[LOSS];
     double divide_by = divisor(spec);
     softfocus_sum sum = {0};
+    set_bounds(instance);
     for (size_t o = 0; o < spec->outer; o++)
         for (size_t c = 0; c < spec->classes; c++)
             for (size_t i = 0; i < spec->inner; i++) {
@@ -97,13 +111,8 @@ static void expect(softfocus_case *instance)
             }
     if (spec->reduction != SOFTFOCUS_NONE) {
         loss->expected[0] = softfocus_sum_value(&sum) / divide_by; /* 0 / 0 is the NaN that is due */
-        loss->unit[0] =
-            softfocus_ulp(loss->expected[0]) * (spec->targets == SOFTFOCUS_TARGETS_SOFT ? soft_unit : 1.0);
+        loss->unit[0] = softfocus_ulp(loss->expected[0]);
     }
-    int mean = spec->reduction == SOFTFOCUS_MEAN;
-    loss->bound = 5.0 + mean;
-    if (spec->gradient)
-        instance->outputs[GRAD].bound = 6.5 + mean;
 }
 
 static size_t bytes(const softfocus_case_spec *spec)

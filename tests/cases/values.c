@@ -166,6 +166,7 @@ static int64_t target_of(const softfocus_case *instance, size_t logits, size_t o
         return ignore_index;
     case SOFTFOCUS_TARGETS_RANDOM:
     case SOFTFOCUS_TARGETS_SOFT:
+    case SOFTFOCUS_TARGETS_BETWEEN:
     case SOFTFOCUS_TARGETS_COUNT:
     default:
         return (int64_t)any;
@@ -198,6 +199,15 @@ static float dense_target(const softfocus_case_spec *spec, float logit, softfocu
         if (spec->logits == SOFTFOCUS_LOGITS_SPECIAL && softfocus_random_below(random, 50) == 0)
             return NAN;
         return (float)fmin(1.0, fmax(0.0, 1.25 * any - 0.125));
+    case SOFTFOCUS_TARGETS_BETWEEN: /* a quarter next to 0, a quarter next to 1 */
+        switch (softfocus_random_below(random, 4)) {
+        case 0:
+            return (float)exp2(-140.0 * any - 1.0);
+        case 1:
+            return (float)fmin(1.0 - 0x1p-24, 1.0 - exp2(-24.0 * any - 1.0));
+        default:
+            return (float)fmin(1.0 - 0x1p-24, any + 0x1p-60);
+        }
     case SOFTFOCUS_TARGETS_RANDOM:
     case SOFTFOCUS_TARGETS_IGNORED:
     case SOFTFOCUS_TARGETS_ALL_IGNORED:
