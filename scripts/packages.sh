@@ -72,4 +72,5 @@ native_packages=(gcc g++ libc6-dev meson ninja-build pkg-config cmake python3 li
     libjansson-dev libbenchmark-dev libdnnl-dev python3-numpy help2man gnuplot-nox libpthreadpool-dev libtbb-dev
     abigail-tools)
 # shellcheck disable=SC2034
-arm64_packages=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static libsleef-dev:arm64 libcmocka-dev:arm64 libgomp1:arm64)
+arm64_packages=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static libsleef-dev:arm64 libcmocka-dev:arm64 libmpfr-dev:arm64
+    libgomp1:arm64)

@@ -1,9 +1,11 @@
 /* softfocus-accuracy: how far the vector functions and the kernels are from the exact results, on each ISA of this CPU.
  *
- *   softfocus-accuracy                           every float32 of every domain, and a long search over kernels
- *   softfocus-accuracy --write docs/accuracy.md  the same, kept
- *   softfocus-accuracy --sample 200000           a sample, as the tests take, with all boundaries: for emulators too
+ *   softfocus-accuracy                     every float32 of every domain, and a long search over kernels
+ *   softfocus-accuracy --search 0          the functions alone
+ *   softfocus-accuracy --sample 1          hardly more than the search
+ *   softfocus-accuracy --sample 200000     a sample, as the tests take, with all boundaries: for emulators too
  *
+ * Standard output is a section of docs/accuracy.md, which scripts/accuracy.sh puts together; standard error has the rest.
  * Fails where something lies beyond its bound. */
 #define _POSIX_C_SOURCE 200809L
 
@@ -28,7 +30,7 @@ enum { PROBE_COUNT = sizeof probes / sizeof *probes, EXIT_SKIPPED = 77 /* to mes
 
 typedef struct choices {
     const char *isa;   /* NULL: all that this CPU supports */
-    const char *write; /* NULL: standard output alone */
+    const char *machine; /* NULL: what the CPU says of itself */
     uint64_t sample;   /* 0: every float */
     uint64_t specs, seed, jobs;
     int has_specs;
@@ -38,13 +40,13 @@ typedef struct choices {
 
 static void usage(FILE *file)
 {
-    fprintf(file, "usage: softfocus-accuracy [--sample N] [--search N] [--seed N] [--isa NAME] [--jobs N] [--write FILE]\n"
+    fprintf(file, "usage: softfocus-accuracy [--sample N] [--search N] [--seed N] [--isa NAME] [--jobs N] [--machine TEXT]\n"
                   "  --sample N    N floats of each domain, and all boundaries; without it every float\n"
                   "  --search N    N random specs per kernel (100000; with --sample 200; 0: none)\n"
                   "  --seed N      another seed (1)\n"
                   "  --isa NAME    that ISA alone\n"
                   "  --jobs N      processes (as many as there are CPUs)\n"
-                  "  --write FILE  the report, into that file too\n");
+                  "  --machine TEXT  what the report calls this machine (what its CPU says of itself)\n");
 }
 
 /* The number of argv[*i + 1]; 0: none, and said so. */
@@ -78,8 +80,8 @@ static int parse(int argc, char **argv, choices *choice)
             good = parse_number(argc, argv, &i, &choice->jobs) && choice->jobs != 0 && choice->jobs <= 64;
         } else if (strcmp(argv[i], "--isa") == 0 && has_value) {
             choice->isa = argv[++i];
-        } else if (strcmp(argv[i], "--write") == 0 && has_value) {
-            choice->write = argv[++i];
+        } else if (strcmp(argv[i], "--machine") == 0 && has_value) {
+            choice->machine = argv[++i];
         } else {
             good = 0;
         }
@@ -129,25 +131,6 @@ static size_t beyond_bounds(const softfocus_sweep_result *results, size_t count)
     return wrong;
 }
 
-static int write_report(const softfocus_accuracy *accuracy, const char *path)
-{
-    softfocus_accuracy_report(accuracy, stdout);
-    if (path == NULL)
-        return 1;
-    FILE *file = fopen(path, "w");
-    if (file == NULL) {
-        perror(path);
-        return 0;
-    }
-    softfocus_accuracy_report(accuracy, file);
-    int good = !ferror(file);
-    if (fclose(file) != 0 || !good) {
-        perror(path);
-        return 0;
-    }
-    return 1;
-}
-
 static int measure(const choices *choice)
 {
     const softfocus_probe *chosen[PROBE_COUNT];
@@ -164,10 +147,12 @@ static int measure(const choices *choice)
     size_t result_count = softfocus_sweep_all(&sweep, results);
     size_t row_count = choice->specs == 0 ? 0 : softfocus_search_run(&search, rows, &wrong_specs);
     wrong += beyond_bounds(results, result_count);
-    softfocus_accuracy accuracy = {&sweep, results, result_count, &search, rows, row_count};
-    int written = write_report(&accuracy, choice->write);
+    softfocus_accuracy accuracy = {choice->machine, &sweep, results, result_count, &search, rows, row_count};
+    softfocus_accuracy_report(&accuracy, stdout);
+    int written = fflush(stdout) == 0 && !ferror(stdout);
     int complete = result_count != 0 && (row_count != 0 || choice->specs == 0);
-    printf("\n%zu functions and %" PRIu64 " specs wrong\n", wrong, wrong_specs);
+    fprintf(stderr, "%zu functions and %" PRIu64 " specs wrong%s\n", wrong, wrong_specs,
+            complete ? "" : "; not all was run");
     return complete && written && wrong == 0 && wrong_specs == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
@@ -181,7 +166,6 @@ int main(int argc, char **argv)
     }
     if (!parse(argc, argv, &choice))
         return EXIT_FAILURE;
-    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* what ran before a crash is to be seen */
-    printf("seed %" PRIu64 "\n\n", choice.seed);
+    fprintf(stderr, "seed %" PRIu64 "\n", choice.seed);
     return measure(&choice);
 }

@@ -56,11 +56,20 @@ static void log1p_float(const double *x, float m, size_t count, double *y)
     }
 }
 
+static void rest_of_product(const double *x, float m, size_t count, double *y)
+{
+    vf b = vf_set1(m);
+    for (size_t i = 0; i < count; i += VF_LANES) {
+        vf a = vd_narrow(vd_load(x + i));
+        vd_store(y + i, vd_widen(product_rest(a, b, vf_mul(a, b))));
+    }
+}
+
 const softfocus_probe SOFTFOCUS_PROBE_OF(SOFTFOCUS_ISA) = {
     .isa = SOFTFOCUS_NAME_OF(SOFTFOCUS_ISA),
     .fma = VF_HAS_FMA,
     .table_bits = VF_TABLE_BITS,
-#define PROBE_FUNCTION(name) .name = name,
+#define PROBE_FUNCTION(name, function) .name = function,
 #include "probes.def"
 #undef PROBE_FUNCTION
 };

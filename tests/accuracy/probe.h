@@ -14,7 +14,7 @@ enum { SOFTFOCUS_PROBE_LANES = 16 }; /* no ISA has more */
 typedef struct softfocus_probe {
     const char *isa;
     int fma, table_bits; /* VF_HAS_FMA and VF_TABLE_BITS */
-#define PROBE_FUNCTION(name) softfocus_probe_function *name;
+#define PROBE_FUNCTION(name, function) softfocus_probe_function *name;
 #include "probes.def"
 #undef PROBE_FUNCTION
 } softfocus_probe;

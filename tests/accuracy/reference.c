@@ -64,7 +64,8 @@ static void values_in_double(softfocus_reference function, const double *x, floa
 /* A value from 2^k (1 - 2^-25) on rounds to 2^k in float, and its ulp is 2^k's: 2^28 units of the double's last place
    below 2^k, so that adding as many to its bits carries into the exponent. */
 static const uint64_t to_next_exponent = UINT64_C(1) << 28;
-/* Nearer than this to that boundary, in units of the last place, MPFR is asked; the doubt of reference.h is at most 2^6 of them. */
+/* Nearer than this to that boundary, in units of the last place, MPFR is asked; the doubt of reference.h is at most 2^6 of
+   them. */
 static const uint64_t near_boundary = UINT64_C(1) << 9;
 
 enum { DOUBLE_BIAS = 1023, LOWEST_EXPONENT = DOUBLE_BIAS - 126 /* subnormals: the ulp stays at 2^-149 */ };

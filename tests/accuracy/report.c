@@ -31,14 +31,11 @@ static void write_head(const softfocus_accuracy *accuracy, FILE *file)
 {
     char cpu[CPU_MODEL_SIZE];
     softfocus_cpu_model(cpu);
-    fprintf(file, "# Accuracy\n\n"
-                  "Written by `softfocus-accuracy --write`, not by hand. An ulp is that of the correctly rounded float32 "
-                  "result,\nsubnormal ones included. Seed %" PRIu64 ".\n\n"
-                  "CPU: %s. Compiler: %s. ISAs:",
-            accuracy->sweep_options->seed, cpu, COMPILER);
+    fprintf(file, "## On");
     for (size_t p = 0; p < accuracy->sweep_options->probe_count; p++)
-        fprintf(file, " %s", accuracy->sweep_options->probes[p]->isa);
-    fprintf(file, ".\n\n");
+        fprintf(file, "%s %s", p == 0 ? "" : ",", accuracy->sweep_options->probes[p]->isa);
+    fprintf(file, "\n\nCPU: %s. Compiler: %s. Seed %" PRIu64 ".\n\n", accuracy->machine != NULL ? accuracy->machine : cpu,
+            COMPILER, accuracy->sweep_options->seed);
 }
 
 /* ---- Functions --------------------------------------------------------------------------------------------------- */
@@ -59,7 +56,7 @@ static void write_result(const softfocus_sweep_result *result, int every, FILE *
 static void write_functions(const softfocus_accuracy *accuracy, FILE *file)
 {
     int every = accuracy->sweep_options->every;
-    fprintf(file, "## Vector functions\n\n"
+    fprintf(file, "### Vector functions\n\n"
                   "Against libm in double, and MPFR at 200 bits for every candidate for the worst and wherever the double "
                   "could\nmistake the size of an ulp. %s Pairs and doubles are drawn,\nhalf of them where arguments "
                   "are reduced the worst. On pairs with abs(m) < 2^15 the far form has the bits of the near\none. "
@@ -115,10 +112,12 @@ static void write_worst_specs(const softfocus_accuracy *accuracy, FILE *file)
 static void write_kernels(const softfocus_accuracy *accuracy, FILE *file)
 {
     char specs[32];
-    fprintf(file, "\n## Kernels\n\n"
-                  "The worst of a random search: %s specs per kernel (shapes up to 100 000 classes, logits of every kind but "
-                  "NaN and\ninfinity, gamma of 0, 0.5, 1, 1.5, 2, 3 and 5), each against the oracle, not reduced. Where the "
-                  "bound depends on\ngamma there is a row for each: 4 + 2 gamma. One eps is 2^-24 (|g_c| + p_c sum |g_k|).\n\n",
+    fprintf(file, "\n### Kernels\n\n"
+                  "The worst of a random search: %s specs per kernel (shapes up to 100 000 classes, logits of every kind\n"
+                  "but NaN and infinity, gamma of 0, 0.5, 1, 1.5, 2, 3 and 5), each against the oracle, not reduced. Where the\n"
+                  "bound depends on gamma there is a row for each: 4 + 2 gamma. Targets of the sigmoid loss between 0 and 1 have\n"
+                  "rows of their own, with a bound of 1; the gradient's ulp is there that of the sum of its terms' magnitudes.\n"
+                  "One eps is 2^-24 (|g_c| + p_c sum |g_k|).\n\n",
             with_separators(accuracy->search_options->specs, specs));
     fprintf(file, "| kernel | output | unit | results | bound |");
     for (size_t i = 0; i < accuracy->search_options->isa_count; i++)

@@ -1,4 +1,4 @@
-/* What was measured, as Markdown: docs/accuracy.md is one of these. For accuracy.c. */
+/* What was measured, as Markdown: a section of docs/accuracy.md. For accuracy.c. */
 #ifndef SOFTFOCUS_TESTS_REPORT_H
 #define SOFTFOCUS_TESTS_REPORT_H
 
@@ -8,6 +8,7 @@
 #include "sweep.h"
 
 typedef struct softfocus_accuracy {
+    const char *machine; /* NULL: what the CPU says of itself */
     const softfocus_sweep_options *sweep_options;
     const softfocus_sweep_result *results;
     size_t result_count;

@@ -62,6 +62,7 @@ static softfocus_case_spec choose(const softfocus_case_kernel *kernel, softfocus
 typedef struct tally {
     size_t row_count;
     uint64_t wrong;
+    char current[SOFTFOCUS_SEARCH_SPEC_SIZE]; /* the spec at work: what to look at after a crash */
     softfocus_search_row rows[SOFTFOCUS_SEARCH_MOST_ROWS];
 } tally;
 
@@ -115,6 +116,7 @@ static void try_spec(const softfocus_search_options *options, const softfocus_ca
     softfocus_case *instance = softfocus_case_make(spec);
     size_t values = softfocus_case_output_size(instance);
     softfocus_case_report report;
+    softfocus_case_describe(spec, found->current, sizeof found->current);
     for (size_t i = 0; i < options->isa_count; i++) {
         softfocus_context context = softfocus_context_defaults();
         context.isa = options->isas[i];
@@ -134,6 +136,7 @@ static void try_spec(const softfocus_search_options *options, const softfocus_ca
         fprintf(stderr, "WRONG: %s: %s\n", softfocus_isa_name(options->isas[i]), report.text);
     }
     softfocus_case_free(instance);
+    found->current[0] = '\0';
 }
 
 static void search_item(void *argument, size_t worker, size_t i)
@@ -188,8 +191,11 @@ size_t softfocus_search_run(const softfocus_search_options *options,
     all = (tally){0};
     int well = softfocus_workers_run(options->workers, options->specs * softfocus_case_kernel_count(), search_item,
                                      &work);
-    for (size_t w = 0; w < options->workers; w++)
+    for (size_t w = 0; w < options->workers; w++) {
         merge(&all, &work.tallies[w]);
+        if (work.tallies[w].current[0] != '\0')
+            fprintf(stderr, "ended in the midst of: %s\n", work.tallies[w].current);
+    }
     softfocus_workers_unshare(work.tallies, shared);
     qsort(all.rows, all.row_count, sizeof *all.rows, by_kernel_output_bound);
     memcpy(rows, all.rows, all.row_count * sizeof *rows);

@@ -36,8 +36,8 @@ enum { SOFTFOCUS_SWEEP_MOST_RESULTS = 64 };
 size_t softfocus_sweep_all(const softfocus_sweep_options *options,
                            softfocus_sweep_result results[SOFTFOCUS_SWEEP_MOST_RESULTS]);
 
-/* exp at its origin, below its floor and for NaN, log1p at 0, on every ISA. Returns the number of results that are wrong,
-   each said on stderr. */
+/* exp at its origin, below its floor and for NaN, log1p at 0, the exact rests of products, on every ISA. Returns the
+   number of results that are wrong, each said on stderr. */
 size_t softfocus_sweep_special_values(const softfocus_sweep_options *options);
 
 #endif
