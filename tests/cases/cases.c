@@ -9,10 +9,9 @@
 /* ---- The list of kernels ------------------------------------------------------------------------------- */
 
 static const softfocus_case_kernel *const kernels[] = {
-    &softfocus_case_log_softmax,
-    &softfocus_case_log_softmax_backward,
-    &softfocus_case_softmax_focal_loss,
-    &softfocus_case_sigmoid_focal_loss,
+#define KERNEL(name, arguments) &softfocus_case_##name,
+#include "kernels/kernels.def"
+#undef KERNEL
 };
 
 size_t softfocus_case_kernel_count(void)

@@ -1,7 +1,7 @@
 /* cases: every kernel of the library as something that can be made, run, checked and timed. One internal
  * library, used by the tests (tests/test_cases.c), by `softfocus check` (tools/) and by the benchmark
- * (bench/), so that what one of them finds the others find too: a new kernel is one file here and one line
- * in cases.c.
+ * (bench/), so that what one of them finds the others find too: a new kernel is one file here, named as its row in
+ * kernels/kernels.def.
  *
  *     softfocus_case_spec spec = softfocus_case_spec_defaults(softfocus_case_kernel_find("log_softmax"));
  *     spec.outer = 1024, spec.classes = 1000;

@@ -47,10 +47,10 @@ typedef struct softfocus_case_methods {
     size_t (*bytes)(const softfocus_case_spec *spec);
 } softfocus_case_methods;
 
-extern const softfocus_case_kernel softfocus_case_log_softmax;
-extern const softfocus_case_kernel softfocus_case_log_softmax_backward;
-extern const softfocus_case_kernel softfocus_case_softmax_focal_loss;
-extern const softfocus_case_kernel softfocus_case_sigmoid_focal_loss;
+/* softfocus_case_log_softmax and the like: one for each kernel of the library. */
+#define KERNEL(name, arguments) extern const softfocus_case_kernel softfocus_case_##name;
+#include "kernels/kernels.def"
+#undef KERNEL
 
 /* The shapes to time, the same for every kernel (the compiler holds the number against the table in
    shapes.c). */
