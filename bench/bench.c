@@ -4,26 +4,32 @@
  * Names: KERNEL/f32/ISA/SHAPE, such as log_softmax/f32/avx2/rows:1024/classes:1000. A kernel that can give its gradient is
  * timed twice, as softmax_focal_loss (the loss alone) and as softmax_focal_loss_with_grad. Peers: PEER_KERNEL/f32/SHAPE.
  *
- * Counters: ns_per_element, elements_per_second, bytes_per_second (those that a call must at least move) and
- * speedup_over_scalar. Machines are noisy and slow down when hot, so scalar is not timed once and for all: a short sample
- * of it is taken next to each measurement, and the median of a problem's samples so far is what its speed-up is over.
+ * With --roof it also times what the roofs are made of: stream_read, stream_copy and stream_copy_nt (non-temporal stores)
+ * of memory in the L1, L2 and L3 cache and in none, such as stream_copy/f32/avx2/level:L2, and each word of the vocabulary,
+ * word/f32/avx2/vf_mul_add.
+ *
+ * Counters: ns_per_element, elements_per_second, bytes_per_second (those that a call must at least move),
+ * speedup_over_scalar, and of ours arithmetic_ns_per_element and streaming_ns_per_element, the two roofs (roof/roof.h),
+ * roof_share, the slower one's time over the call's, operations_per_element, and arithmetic_from and arithmetic_to, between
+ * which the arithmetic roof must lie. Machines are noisy and slow down when hot, so scalar is not timed once and for all: a short sample
+ * of it, and of the roofs, is taken next to each measurement, and the median of a problem's samples so far is what counts.
  * The scalar rows show what noise is left: their speed-up should be 1. Counters are of CPU time, which other programs on
  * the machine disturb least, and of the whole process, so that a peer which starts threads is charged for them; Google
  * Benchmark reports wall time beside it.
  *
  * Losses are means, as training uses them. Buffers are warm: what fits a cache is timed in it. */
-#define _POSIX_C_SOURCE 200809L /* clock_gettime, posix_memalign */
+#define _POSIX_C_SOURCE 200809L /* posix_memalign */
 
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "bench_context.h"
 #include "cases.h"
 #include "gbench_shim.h"
 #include "peers/peer.h"
+#include "roof/roof.h"
 #include "softfocus/softfocus.h"
 #include "tools/cpu_model.h"
 
@@ -39,6 +45,7 @@ struct contender {
     struct problem *problem;
     const softfocus_isa *isa;
     const softfocus_bench_peer *peer; /* NULL: isa */
+    softfocus_roof *roof;             /* of isa; NULL before the first measurement */
 };
 
 /* One thing to compute, and all who do. */
@@ -62,14 +69,6 @@ static struct {
 } current;
 
 static int failures; /* benchmarks that ended with an error */
-
-/* CPU time of this process, in seconds. */
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 /* ---- One measurement --------------------------------------------------------------------------------------------- */
 
@@ -119,17 +118,40 @@ static void sample_scalar(struct problem *problem)
 {
     if (problem->sample_count == MAX_SAMPLES)
         return;
-    const struct contender scalar = {problem, softfocus_isa_find("scalar"), NULL};
+    const struct contender scalar = {problem, softfocus_isa_find("scalar"), NULL, NULL};
     softfocus_context context = softfocus_context_defaults();
     context.isa = scalar.isa;
-    double calls = 0.0, begin = now(), end;
+    double calls = 0.0, begin = softfocus_roof_now(), end;
     do {
         (void)call(&scalar, &context); /* its own benchmark reports an error */
         calls += 1.0;
-        end = now();
+        end = softfocus_roof_now();
     } while (end - begin < SAMPLE_SECONDS);
     problem->scalar_seconds[problem->sample_count++] = (end - begin) / calls;
     qsort(problem->scalar_seconds, problem->sample_count, sizeof *problem->scalar_seconds, compare_doubles);
+}
+
+/* 0, or a sentence. */
+static const char *sample_roof(struct contender *contender)
+{
+    if (contender->roof == NULL)
+        contender->roof = softfocus_roof_make(&contender->problem->spec,
+                                              softfocus_mix_find(softfocus_isa_name(contender->isa)));
+    if (contender->roof == NULL)
+        return "its words could not be counted";
+    softfocus_roof_sample(contender->roof);
+    return NULL;
+}
+
+static void set_roof_counters(softfocus_bench_state *state, const softfocus_roof *roof, double elements, double seconds)
+{
+    double arithmetic = softfocus_roof_arithmetic(roof), streaming = softfocus_roof_streaming(roof);
+    softfocus_bench_set_counter(state, "arithmetic_ns_per_element", 1e9 * arithmetic / elements);
+    softfocus_bench_set_counter(state, "streaming_ns_per_element", 1e9 * streaming / elements);
+    softfocus_bench_set_counter(state, "roof_share", (arithmetic > streaming ? arithmetic : streaming) / seconds);
+    softfocus_bench_set_counter(state, "operations_per_element", softfocus_roof_operations(roof));
+    softfocus_bench_set_counter(state, "arithmetic_from", 1e9 * softfocus_roof_most(roof) / elements);
+    softfocus_bench_set_counter(state, "arithmetic_to", 1e9 * softfocus_roof_sum(roof) / elements);
 }
 
 static void set_counters(softfocus_bench_state *state, const struct problem *problem, double seconds)
@@ -145,12 +167,15 @@ static void set_counters(softfocus_bench_state *state, const struct problem *pro
 /* What Google Benchmark calls, several times for each benchmark, with `argument` the contender. */
 static void measure(softfocus_bench_state *state, void *argument)
 {
-    const struct contender *contender = argument;
+    struct contender *contender = argument;
     softfocus_context context = softfocus_context_defaults();
     context.isa = contender->isa;
     const char *error = make_current(contender);
     if (error == NULL) {
         sample_scalar(contender->problem);
+        error = contender->isa != NULL ? sample_roof(contender) : NULL;
+    }
+    if (error == NULL) {
         error = call(contender, &context); /* warms the caches, and finds an error before the loop */
     }
     if (error != NULL) {
@@ -158,11 +183,48 @@ static void measure(softfocus_bench_state *state, void *argument)
         softfocus_bench_fail(state, error);
         return;
     }
-    double begin = now();
+    double begin = softfocus_roof_now();
     while (softfocus_bench_keep_running(state))
         (void)call(contender, &context);
-    double seconds = (now() - begin) / (double)softfocus_bench_iterations(state);
+    double seconds = (softfocus_roof_now() - begin) / (double)softfocus_bench_iterations(state);
     set_counters(state, contender->problem, seconds);
+    if (contender->roof != NULL)
+        set_roof_counters(state, contender->roof, (double)softfocus_case_elements(&contender->problem->spec), seconds);
+}
+
+/* ---- What roofs are made of -------------------------------------------------------------------------------------- */
+
+/* A stream through one level, or a word. */
+struct limit {
+    struct limit *next;
+    const softfocus_mix *mix;
+    size_t word; /* SOFTFOCUS_WORD_COUNT: a stream */
+    enum softfocus_stream stream;
+    size_t count; /* of a stream: floats per tensor */
+};
+static struct limit *limits; /* in any order */
+
+static void measure_limit(softfocus_bench_state *state, void *argument)
+{
+    const struct limit *limit = argument;
+    int streams = limit->word == SOFTFOCUS_WORD_COUNT;
+    size_t done = 0;
+    if (streams)
+        (void)softfocus_stream_run(limit->mix, limit->stream, 1, limit->count);
+    double begin = softfocus_roof_now();
+    while (softfocus_bench_keep_running(state))
+        done += streams ? softfocus_stream_run(limit->mix, limit->stream, 1, limit->count)
+                        : softfocus_word_run(limit->mix, limit->word, 4);
+    double seconds = softfocus_roof_now() - begin;
+    if (streams) {
+        double bytes = (double)done, per_element = limit->stream == SOFTFOCUS_STREAM_READ ? 4.0 : 8.0;
+        softfocus_bench_set_counter(state, "bytes_per_second", bytes / seconds);
+        softfocus_bench_set_counter(state, "ns_per_element", 1e9 * seconds * per_element / bytes);
+    } else {
+        double elements = (double)(done * limit->mix->lanes);
+        softfocus_bench_set_counter(state, "elements_per_second", elements / seconds);
+        softfocus_bench_set_counter(state, "ns_per_element", 1e9 * seconds / elements);
+    }
 }
 
 /* ---- The list ---------------------------------------------------------------------------------------------------- */
@@ -189,7 +251,7 @@ static void add(struct problem *problem, const softfocus_isa *isa, const softfoc
     const char *kernel = spec->kernel->name;
     const char *with_grad = spec->kernel->has_gradient && spec->gradient ? "_with_grad" : "";
     struct contender *contender = &problem->contenders[problem->contender_count++];
-    *contender = (struct contender){problem, isa, peer};
+    *contender = (struct contender){problem, isa, peer, NULL};
     char name[NAME_SIZE];
     if (peer != NULL)
         snprintf(name, sizeof name, "%s_%s/f32/%s", peer->name, kernel, problem->shape->name);
@@ -234,10 +296,65 @@ static void add_all(int quick)
     }
 }
 
+static void add_limit(const char *name, struct limit limit)
+{
+    struct limit *kept = allocate(sizeof *kept);
+    *kept = limit;
+    kept->next = limits;
+    limits = kept;
+    softfocus_bench_register(name, measure_limit, kept);
+}
+
+/* Streams that fill half of a level, or four times the last one. */
+static void add_streams(const softfocus_mix *mix)
+{
+    static const char *const names[] = {"stream_read", "stream_copy", "stream_copy_nt"};
+    char name[NAME_SIZE];
+    for (int stream = SOFTFOCUS_STREAM_READ; stream <= SOFTFOCUS_STREAM_COPY_AROUND; stream++) {
+        if (stream == SOFTFOCUS_STREAM_COPY_AROUND && !mix->has_non_temporal)
+            continue;
+        for (size_t level = 1; level <= SOFTFOCUS_CACHE_LEVELS + 1; level++) {
+            size_t bytes = level <= SOFTFOCUS_CACHE_LEVELS ? softfocus_cache_size(level) / 2
+                                                           : 4 * softfocus_cache_size(SOFTFOCUS_CACHE_LEVELS);
+            size_t tensors = stream == SOFTFOCUS_STREAM_READ ? 1 : 2;
+            if (level <= SOFTFOCUS_CACHE_LEVELS)
+                snprintf(name, sizeof name, "%s/f32/%s/level:L%zu", names[stream], mix->isa, level);
+            else
+                snprintf(name, sizeof name, "%s/f32/%s/level:DRAM", names[stream], mix->isa);
+            add_limit(name, (struct limit){.mix = mix,
+                                           .word = SOFTFOCUS_WORD_COUNT,
+                                           .stream = (enum softfocus_stream)stream,
+                                           .count = bytes / (tensors * sizeof(float))});
+        }
+    }
+}
+
+static void add_limits(void)
+{
+    for (size_t i = softfocus_mix_count(); i-- > 0;) {
+        const softfocus_mix *mix = softfocus_mix_at(i);
+        if (!softfocus_isa_supported(softfocus_isa_find(mix->isa)))
+            continue;
+        add_streams(mix);
+        for (size_t word = 0; word < SOFTFOCUS_WORD_COUNT; word++) {
+            char name[NAME_SIZE];
+            snprintf(name, sizeof name, "word/f32/%s/%s", mix->isa, softfocus_word_name(word));
+            add_limit(name, (struct limit){.mix = mix, .word = word});
+        }
+    }
+}
+
 static void free_problems(void)
 {
+    while (limits != NULL) {
+        struct limit *next = limits->next;
+        free(limits);
+        limits = next;
+    }
     while (problems != NULL) {
         struct problem *next = problems->next;
+        for (size_t i = 0; i < problems->contender_count; i++)
+            softfocus_roof_free(problems->contenders[i].roof);
         free(problems);
         problems = next;
     }
@@ -286,24 +403,35 @@ static void add_context(void)
     softfocus_cpu_model(cpu);
     softfocus_bench_add_context("cpu_model", cpu);
     add_isas();
+    for (size_t level = 1; level <= SOFTFOCUS_CACHE_LEVELS; level++) {
+        char key[32], size[32];
+        snprintf(key, sizeof key, "cache_l%zu", level);
+        snprintf(size, sizeof size, "%zu", softfocus_cache_size(level));
+        softfocus_bench_add_context(key, size);
+    }
 }
 
 /* ---- The command line -------------------------------------------------------------------------------------------- */
 
 static void print_help(void)
 {
-    puts("softfocus-bench [--quick] [--benchmark_...]: times every kernel x ISA x shape, single-threaded\n"
+    puts("softfocus-bench [--quick] [--roof] [--benchmark_...]: times every kernel x ISA x shape, single-threaded\n"
          "  --quick     fewer repetitions, and no tensor that is larger than a cache\n"
+         "  --roof      what the roofs are made of too: streams through each level of memory, words of the vocabulary\n"
          "  --help      this, then the options of Google Benchmark\n"
          "Names are KERNEL/f32/ISA/SHAPE; --benchmark_filter=REGEX chooses, --benchmark_out=FILE writes JSON.");
 }
 
 int main(int argc, char **argv)
 {
-    int quick = 0, kept = 1;
+    int quick = 0, roof = 0, kept = 1;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--quick") == 0) {
             quick = 1;
+            continue;
+        }
+        if (strcmp(argv[i], "--roof") == 0) {
+            roof = 1;
             continue;
         }
         if (strcmp(argv[i], "--help") == 0)
@@ -325,9 +453,12 @@ int main(int argc, char **argv)
 
     add_context();
     add_all(quick);
+    if (roof)
+        add_limits();
     size_t ran = softfocus_bench_run();
     drop_current();
     free_problems();
+    softfocus_roof_end();
     free(arguments);
     if (ran == 0 || failures > 0)
         fprintf(stderr, "softfocus-bench: %zu benchmarks ran, %d runs failed\n", ran, failures);

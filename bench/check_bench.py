@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
 """check_bench.py BENCH: the benchmark runs, and its report holds what it promises. Run by `meson test --suite bench`.
 
-Times mean nothing here: each benchmark runs for a moment, on one shape.
+Times mean nothing here: each benchmark runs for a moment, on one shape. What the roofs count (roof/words.def) is held against
+the kernels.
 """
 import json
+import pathlib
+import re
 import subprocess
 import sys
 
 SHAPE = "rows:1024/classes:1000"
-COUNTERS = ["ns_per_element", "elements_per_second", "bytes_per_second", "speedup_over_scalar"]
-CONTEXT = ["cpu_model", "compiler", "flags", "softfocus_version", "isa", "isas"]
+COUNTERS = ["ns_per_element", "elements_per_second", "bytes_per_second", "speedup_over_scalar",
+            "arithmetic_ns_per_element", "streaming_ns_per_element", "roof_share", "operations_per_element"]
+CONTEXT = ["cpu_model", "compiler", "flags", "softfocus_version", "isa", "isas", "cache_l1", "cache_l2", "cache_l3"]
 
 checks = {"passed": 0, "failed": 0}
 
@@ -41,6 +45,34 @@ for kernel in sorted(kernels):
         benchmark = found.get(f"{kernel}/f32/{isa}/{SHAPE}", {})
         check(f"{kernel} on {isa}",
               not benchmark.get("error_occurred") and all(benchmark.get(counter, 0) > 0 for counter in COUNTERS))
+        # The mix of a kernel's words takes no longer than one kind after the other, and no less than the slowest kind alone;
+        # 2: what a busy machine makes of measurements of a millisecond.
+        between = benchmark.get("arithmetic_from", 0) / 2 < benchmark.get("arithmetic_ns_per_element", 0) \
+            < benchmark.get("arithmetic_to", 0) * 2
+        check(f"{kernel} on {isa}: its arithmetic roof is between the bounds", between)
+
+limits = run("--roof", "--benchmark_filter=^(stream|word)", "--benchmark_min_time=0.0001", "--benchmark_repetitions=1",
+             "--benchmark_format=json")
+check("--roof succeeds", limits.returncode == 0)
+limits = {benchmark["name"]: benchmark for benchmark in json.loads(limits.stdout)["benchmarks"]}
+for isa in isas:
+    for name in ["stream_read/f32/{}/level:L1", "stream_copy/f32/{}/level:DRAM", "word/f32/{}/vf_mul_add"]:
+        name = name.format(isa)
+        check(name, limits.get(name, {}).get("ns_per_element", 0) > 0)
+
+# Every word that a kernel uses is counted, but for those that cost nothing.
+FREE = {"vf_set1", "vi_set1", "vd_set1", "vf_bits", "vf_from_bits", "vf_load_table", "vi_lane_numbers"}
+BENCH = pathlib.Path(__file__).resolve().parent
+KERNELS = BENCH.parent / "kernels"
+listed = set(re.findall(r"^WORD\(\w+, \d+, \w+, (\w+),", (BENCH / "roof" / "words.def").read_text(), re.MULTILINE))
+counted = set(re.findall(r"^#define (v[fimd]_\w+)\(", (BENCH / "roof" / "counting.h").read_text(), re.MULTILINE))
+vocabulary = set(re.findall(r"\b(v[fimd]_\w+)\(", (KERNELS / "simd" / "scalar.h").read_text()))
+used = {word for file in [*KERNELS.glob("*.c"), *KERNELS.glob("*.h")]
+        for word in re.findall(r"\b(v[fimd]_\w+)\(", file.read_text())}
+missing = sorted((used & vocabulary) - listed - FREE)
+check(f"every word of the kernels is in words.def: {' '.join(missing) or 'yes'}", not missing)
+check(f"words.def and counting.h have the same words: {' '.join(sorted(listed ^ counted)) or 'yes'}", listed == counted)
+
 check("an unknown option is an error", run("--nonsense").returncode != 0)
 check("a filter that chooses nothing is an error", run("--benchmark_filter=^nothing$").returncode != 0)
 

@@ -1,0 +1,216 @@
+/* Mixes and streams on one ISA: see mix.h. Compiled once per ISA, with the kernels' own flags. */
+#include "mix.h"
+
+#include "kernels/instance.h"
+#include "words.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+/* ---- Values that the compiler knows nothing about --------------------------------------------------------------------
+ *
+ * An empty asm that may change a value makes it unknown; one that reads a value keeps it. Neither is an instruction. */
+#if VF_LANES == 16
+#define IN_VECTOR "v"
+#define IN_MASK "k"
+#elif defined(__aarch64__)
+#define IN_VECTOR "w"
+#define IN_MASK IN_VECTOR
+#else
+#define IN_VECTOR "x"
+#define IN_MASK IN_VECTOR
+#endif
+
+#if VF_LANES == 1
+#define IN_INTEGERS "r"
+#undef IN_MASK
+#define IN_MASK "r"
+#define FRESH_DOUBLES(d) __asm__ volatile("" : "+" IN_VECTOR(d))
+#define KEEP_DOUBLES(d) __asm__ volatile("" : : IN_VECTOR(d))
+#else
+#define IN_INTEGERS IN_VECTOR
+#define FRESH_DOUBLES(d) __asm__ volatile("" : "+" IN_VECTOR((d).lo), "+" IN_VECTOR((d).hi))
+#define KEEP_DOUBLES(d) __asm__ volatile("" : : IN_VECTOR((d).lo), IN_VECTOR((d).hi))
+#endif
+
+#define FRESH_a __asm__ volatile("" : "+" IN_VECTOR(a))
+#define FRESH_i __asm__ volatile("" : "+" IN_INTEGERS(i))
+#define FRESH_m __asm__ volatile("" : "+" IN_MASK(m))
+#define FRESH_n __asm__ volatile("" : "+" IN_MASK(n))
+#define FRESH_x FRESH_DOUBLES(x)
+#define FRESH_p __asm__ volatile("" : "+r"(p))
+#define FRESH_q __asm__ volatile("" : "+r"(q))
+#define FRESH_integers __asm__ volatile("" : "+r"(integers))
+#define FRESH_doubles __asm__ volatile("" : "+r"(doubles))
+#define FRESH_lanes __asm__ volatile("" : "+r"(lanes))
+
+#define KEPT(type, constraint, call)                                                                                   \
+    do {                                                                                                               \
+        type result = call;                                                                                            \
+        __asm__ volatile("" : : constraint(result));                                                                   \
+    } while (0)
+#define DO_vf(call) KEPT(vf, IN_VECTOR, call)
+#define DO_vi(call) KEPT(vi, IN_INTEGERS, call)
+#define DO_vm(call) KEPT(vm, IN_MASK, call)
+#define DO_float(call) KEPT(float, IN_VECTOR, call)
+#define DO_double(call) KEPT(double, IN_VECTOR, call)
+#define DO_int(call) KEPT(int, "r", call)
+#define DO_size(call) KEPT(size_t, "r", call)
+#define DO_vd(call)                                                                                                    \
+    do {                                                                                                               \
+        vd result = call;                                                                                              \
+        KEEP_DOUBLES(result);                                                                                          \
+    } while (0)
+#define DO_none(call)                                                                                                  \
+    do {                                                                                                               \
+        call;                                                                                                          \
+        __asm__ volatile("" : : : "memory");                                                                           \
+    } while (0)
+#define DO_columns(call)                                                                                               \
+    do {                                                                                                               \
+        vf columns[4];                                                                                                 \
+        call;                                                                                                          \
+        __asm__ volatile("" : : IN_VECTOR(columns[0]), IN_VECTOR(columns[1]), IN_VECTOR(columns[2]), IN_VECTOR(columns[3])); \
+    } while (0)
+
+#define REPEAT_1(once) once
+#define REPEAT_4(once) once once once once
+#define REPEAT_16(once) REPEAT_4(once) REPEAT_4(once) REPEAT_4(once) REPEAT_4(once)
+#define REPEAT_32(once) REPEAT_16(once) REPEAT_16(once)
+
+/* An ISA without a table has no such word, and its kernels do not use it. */
+#if !VF_TABLE_BITS
+#undef vi_lookup
+#define vi_lookup(table, i) ((void)(table), (i))
+typedef vf vf_table;
+#define vf_load_table(entries) ((void)(entries), vf_set1(1.0f))
+#endif
+
+/* ---- Mixes ----------------------------------------------------------------------------------------------------------- */
+
+/* What the words work on; the values matter to none. */
+static const _Alignas(64) uint32_t entries[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+static _Alignas(64) float from[4 * VF_LANES + 64], onto[4 * VF_LANES + 64];
+static _Alignas(64) double wide[VF_LANES];
+static _Alignas(64) int32_t whole[VF_LANES];
+
+/* A step: one function per word. */
+#define WORD(kind, repeat, result, name, fresh, arguments)                                                             \
+    static void step_##name(void)                                                                                      \
+    {                                                                                                                  \
+        vf a = vf_set1(1.5f), b = vf_set1(0.75f), c = vf_set1(1.25f), four[4] = {a, a, b, b};                          \
+        vi i = vi_set1(3), j = vi_set1(5);                                                                             \
+        vm m = vf_less(b, a), n = m;                                                                                   \
+        vd x = vd_set1(1.5), y = vd_set1(2.0), z = vd_set1(1.25);                                                      \
+        vf_table table = vf_load_table(entries);                                                                       \
+        const float *p = from;                                                                                         \
+        float *q = onto;                                                                                               \
+        int32_t *integers = whole;                                                                                     \
+        double *doubles = wide;                                                                                        \
+        size_t lanes = VF_LANES > 1 ? VF_LANES - 1 : 1, columns_count = 4;                                             \
+        (void)a, (void)b, (void)c, (void)four, (void)i, (void)j, (void)m, (void)n, (void)x, (void)y, (void)z;          \
+        (void)table, (void)p, (void)q, (void)integers, (void)doubles, (void)lanes, (void)columns_count;                \
+        REPEAT_##repeat(FRESH_##fresh; DO_##result(name arguments);)                                                   \
+    }
+#include "words.def"
+#undef WORD
+
+/* Each step is called from a place of its own, which always calls the same while a mix is timed, so that every jump is
+   foreseen: with one place for all (an interpreter's loop) that took more time than the words. */
+static void run(const uint8_t steps[SOFTFOCUS_MIX_STEPS], size_t rounds)
+{
+    static void (*const functions[])(void) = {
+#define WORD(kind, repeat, result, name, fresh, arguments) step_##name,
+#include "words.def"
+#undef WORD
+    };
+    void (*calls[SOFTFOCUS_MIX_STEPS])(void);
+    for (size_t step = 0; step < SOFTFOCUS_MIX_STEPS; step++)
+        calls[step] = functions[steps[step]];
+    _Static_assert(SOFTFOCUS_MIX_STEPS == 256, "as many calls");
+    for (; rounds > 0; rounds--) {
+#define CALL_4(n) calls[n](), calls[(n) + 1](), calls[(n) + 2](), calls[(n) + 3]();
+#define CALL_16(n) CALL_4(n) CALL_4((n) + 4) CALL_4((n) + 8) CALL_4((n) + 12)
+#define CALL_64(n) CALL_16(n) CALL_16((n) + 16) CALL_16((n) + 32) CALL_16((n) + 48)
+        CALL_64(0) CALL_64(64) CALL_64(128) CALL_64(192)
+    }
+}
+
+/* ---- Streams --------------------------------------------------------------------------------------------------------- */
+
+#if defined(__x86_64__)
+#define HAS_NON_TEMPORAL 1
+SOFTFOCUS_INLINE void store_around(float *p, vf a)
+{
+#if VF_LANES == 16
+    _mm512_stream_ps(p, a);
+#elif VF_LANES == 8
+    _mm256_stream_ps(p, a);
+#elif VF_LANES == 4
+    _mm_stream_ps(p, a);
+#else
+    _mm_stream_si32((int *)(void *)p, vf_bits(a));
+#endif
+}
+SOFTFOCUS_INLINE void finish_stores(void) { _mm_sfence(); }
+#else
+#define HAS_NON_TEMPORAL 0
+SOFTFOCUS_INLINE void store_around(float *p, vf a) { vf_store(p, a); }
+SOFTFOCUS_INLINE void finish_stores(void) {}
+#endif
+
+/* `what` and `two` are constants. */
+SOFTFOCUS_INLINE void stream_form(enum softfocus_stream what, int two, const float *first, const float *second,
+                                  float *target, size_t count)
+{
+    for (size_t k = 0; k < count; k += 8 * VF_LANES)
+        for (size_t v = 0; v < 8; v++) {
+            vf sum = vf_load(first + k + v * VF_LANES);
+            if (two)
+                sum = vf_add(sum, vf_load(second + k + v * VF_LANES));
+            if (what == SOFTFOCUS_STREAM_READ)
+                __asm__ volatile("" : : IN_VECTOR(sum));
+            else if (what == SOFTFOCUS_STREAM_COPY)
+                vf_store(target + k + v * VF_LANES, sum);
+            else
+                store_around(target + k + v * VF_LANES, sum);
+        }
+    if (what == SOFTFOCUS_STREAM_COPY_AROUND)
+        finish_stores();
+    __asm__ volatile("" : : "r"(target) : "memory");
+}
+
+static void stream(enum softfocus_stream what, const float *first, const float *second, float *target, size_t count)
+{
+    _Static_assert(SOFTFOCUS_STREAM_BLOCK % (8 * VF_LANES) == 0, "whole blocks");
+    switch (what) {
+#define FORMS(what)                                                                                                    \
+    case what:                                                                                                         \
+        if (second)                                                                                                    \
+            stream_form(what, 1, first, second, target, count);                                                        \
+        else                                                                                                           \
+            stream_form(what, 0, first, NULL, target, count);                                                          \
+        break;
+        FORMS(SOFTFOCUS_STREAM_READ)
+        FORMS(SOFTFOCUS_STREAM_COPY)
+        FORMS(SOFTFOCUS_STREAM_COPY_AROUND)
+#undef FORMS
+    default:
+        break;
+    }
+}
+
+#define NAME_(isa) #isa
+#define NAME(isa) NAME_(isa)
+#define MIX_OF_(isa) softfocus_mix_##isa
+#define MIX_OF(isa) MIX_OF_(isa)
+
+extern const softfocus_mix MIX_OF(SOFTFOCUS_ISA);
+const softfocus_mix MIX_OF(SOFTFOCUS_ISA) = {
+    .isa = NAME(SOFTFOCUS_ISA),
+    .lanes = VF_LANES,
+    .has_non_temporal = HAS_NON_TEMPORAL,
+    .run = run,
+    .stream = stream,
+};
