@@ -76,7 +76,7 @@ static void write_row(const softfocus_search_row *row, size_t isa_count, FILE *f
     fprintf(file, "| %s | %s | %s | %s | %g |", row->kernel->name, row->output, row->unit,
             with_separators(row->worst[0].results, results), row->bound);
     for (size_t i = 0; i < isa_count; i++)
-        fprintf(file, " %.2f |", row->worst[i].error);
+        fprintf(file, row->worst[i].error <= row->bound ? " %.2f |" : " **%.2f** |", row->worst[i].error);
     fprintf(file, "\n");
 }
 
@@ -117,7 +117,7 @@ static void write_kernels(const softfocus_accuracy *accuracy, FILE *file)
                   "but NaN and infinity, gamma of 0, 0.5, 1, 1.5, 2, 3 and 5), each against the oracle, not reduced. Where the\n"
                   "bound depends on gamma there is a row for each: 4 + 2 gamma. Targets of the sigmoid loss between 0 and 1 have\n"
                   "rows of their own, with a bound of 1; the gradient's ulp is there that of the sum of its terms' magnitudes.\n"
-                  "One eps is 2^-24 (|g_c| + p_c sum |g_k|).\n\n",
+                  "One eps is 2^-24 (|g_c| + p_c sum |g_k|). What lies beyond its bound is bold.\n\n",
             with_separators(accuracy->search_options->specs, specs));
     fprintf(file, "| kernel | output | unit | results | bound |");
     for (size_t i = 0; i < accuracy->search_options->isa_count; i++)
