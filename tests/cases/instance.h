@@ -52,10 +52,10 @@ typedef struct softfocus_case_methods {
 #include "kernels/kernels.def"
 #undef KERNEL
 
-/* The shapes to time, the same for every kernel (the compiler holds the number against the table in
-   shapes.c). */
-enum { SOFTFOCUS_CASE_SHAPE_COUNT = 12 };
+/* The shapes to time (the compiler holds the numbers against the tables in shapes.c). */
+enum { SOFTFOCUS_CASE_SHAPE_COUNT = 34, SOFTFOCUS_CASE_SIGMOID_SHAPE_COUNT = 9 };
 extern const softfocus_case_shape softfocus_case_shapes[SOFTFOCUS_CASE_SHAPE_COUNT];
+extern const softfocus_case_shape softfocus_case_sigmoid_shapes[SOFTFOCUS_CASE_SIGMOID_SHAPE_COUNT];
 
 /* ---- For make (cases.c) -------------------------------------------------------------------------------- */
 

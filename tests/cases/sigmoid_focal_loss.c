@@ -128,7 +128,7 @@ const softfocus_case_kernel softfocus_case_sigmoid_focal_loss = {
     .has_gradient = 1,
     .has_options = 1,
     .in_place_ways = 1,
-    .shapes = softfocus_case_shapes,
-    .shape_count = SOFTFOCUS_CASE_SHAPE_COUNT,
+    .shapes = softfocus_case_sigmoid_shapes,
+    .shape_count = SOFTFOCUS_CASE_SIGMOID_SHAPE_COUNT,
     .methods = &methods,
 };
