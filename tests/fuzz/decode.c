@@ -463,8 +463,9 @@ int softfocus_fuzz_decode(softfocus_fuzz_call *call, const unsigned char *bytes,
     if (verdict.statuses & ~excused)
         return 1;
     for (enum softfocus_fuzz_place place = INPUT; place < TENSORS; place++) {
-        int used = call->given[place] && (place != SECOND || call->function == LOG_SOFTMAX_BACKWARD ||
-                                          call->function == SIGMOID_FOCAL_LOSS);
+        int used = call->given[place] && (place != SECOND || call->function == LOG_SOFTMAX_BACKWARD);
+        if (place == SECOND && call->function == SIGMOID_FOCAL_LOSS)
+            used = 1; /* dense targets, which are no argument of their own */
         int empty = call->tensors[place].outer == 0 || call->tensors[place].inner == 0;
         if (used && !empty && !softfocus_fuzz_is_backed(call, place))
             return 0;

@@ -216,6 +216,35 @@ static int gradients_have_bound(const float *log_probs, const float *gradients, 
     return sum <= 1.0 || (lowest >= -87.0f && sum <= (double)FLT_MAX);
 }
 
+/* What a sum of losses is divided by: as documented, here with no care for rounding. */
+static double divisor(const softfocus_fuzz_call *call)
+{
+    const softfocus_tensor *logits = &call->tensors[INPUT];
+    const softfocus_focal_options *options = &call->options;
+    size_t positions = logits->outer * logits->inner;
+    double sum = 0.0;
+    if (options->reduction == SOFTFOCUS_SUM || options->normalizer > 0.0)
+        return options->reduction == SOFTFOCUS_SUM ? 1.0 : options->normalizer;
+    if (call->function == SIGMOID_FOCAL_LOSS)
+        return (double)(positions * logits->classes);
+    for (size_t i = 0; i < positions; i++) {
+        int64_t target = call->targets.index_type == SOFTFOCUS_I64 ? ((const int64_t *)call->targets.index)[i]
+                                                                   : ((const int32_t *)call->targets.index)[i];
+        if (target != options->ignore_index)
+            sum += options->class_weight == NULL ? 1.0 : (double)options->class_weight[target];
+    }
+    return sum;
+}
+
+/* NaN and nothing to average at once: gradients of NaN or of 0, which the documentation leaves open. */
+static int is_undecided(const softfocus_fuzz_call *call)
+{
+    int gives_nan = 0;
+    for (size_t e = gather(&call->tensors[INPUT], gathered); e-- > 0;)
+        gives_nan |= !isfinite(gathered[e]); /* positive infinity and negative infinity alone give NaN */
+    return call->options.reduction == SOFTFOCUS_MEAN && gives_nan && divisor(call) == 0.0;
+}
+
 static int has_bound(const softfocus_fuzz_call *call)
 {
     const softfocus_tensor *input = &call->tensors[INPUT];
@@ -223,6 +252,8 @@ static int has_bound(const softfocus_fuzz_call *call)
         return 0; /* empty, since it was not refused: too long for an instance, which has memory per class */
     if (call->options.normalizer > 0.0 && call->options.normalizer < 0x1p-60)
         return 0; /* its reciprocal lifts what is lost below float32's range into it; below 1e-290 the oracle overflows */
+    if (call->function == SOFTMAX_FOCAL_LOSS && (call->options.gamma > 0x1p20 || is_undecided(call)))
+        return 0; /* 4 + 2 gamma ulp leave not one digit */
     switch (call->function) {
     case LOG_SOFTMAX_BACKWARD:
         gather(&call->tensors[INPUT], gathered);
@@ -277,26 +308,6 @@ static softfocus_case *same_problem(const softfocus_fuzz_call *call)
     if (spec.class_weight)
         set_values(instance, 2, call->options.class_weight, input->classes * sizeof(float));
     return instance;
-}
-
-/* What a sum of losses is divided by: as documented, here with no care for rounding. */
-static double divisor(const softfocus_fuzz_call *call)
-{
-    const softfocus_tensor *logits = &call->tensors[INPUT];
-    const softfocus_focal_options *options = &call->options;
-    size_t positions = logits->outer * logits->inner;
-    double sum = 0.0;
-    if (options->reduction == SOFTFOCUS_SUM || options->normalizer > 0.0)
-        return options->reduction == SOFTFOCUS_SUM ? 1.0 : options->normalizer;
-    if (call->function == SIGMOID_FOCAL_LOSS)
-        return (double)(positions * logits->classes);
-    for (size_t i = 0; i < positions; i++) {
-        int64_t target = call->targets.index_type == SOFTFOCUS_I64 ? ((const int64_t *)call->targets.index)[i]
-                                                                   : ((const int32_t *)call->targets.index)[i];
-        if (target != options->ignore_index)
-            sum += options->class_weight == NULL ? 1.0 : (double)options->class_weight[target];
-    }
-    return sum;
 }
 
 /* Whether the one thing wrong is a sum whose terms lie below float32's normal range. Each term is within the bound, but there
