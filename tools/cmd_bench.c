@@ -9,14 +9,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench_report.h"
 #include "command.h"
 #include "softfocus/softfocus.h"
 #include "table.h"
-#include "tests/cases/cases.h"
 
 typedef struct request {
     char *filter; /* NULL, or --benchmark_filter=REGEX, from malloc */
     bool quick, json;
+    const char *roofline; /* a folder, or NULL */
+    bool compare;         /* the two files of `rest` */
     char **rest; /* for softfocus-bench as they are */
     int rest_count;
 } request;
@@ -60,12 +62,16 @@ static bool find_program(char path[PATH_MAX])
 /* The command line: ours, then what the user gave for softfocus-bench, which wins. `last` may be NULL. */
 static char **make_arguments(const request *r, char *program, const char *last)
 {
-    char **arguments = softfocus_tool_allocate((size_t)r->rest_count + 6, sizeof *arguments);
+    char **arguments = softfocus_tool_allocate((size_t)r->rest_count + 8, sizeof *arguments);
     int count = 0;
     arguments[count++] = program;
     arguments[count++] = (char *)(uintptr_t) "--benchmark_format=json";
     if (r->quick)
         arguments[count++] = (char *)(uintptr_t) "--quick";
+    if (r->roofline != NULL)
+        arguments[count++] = (char *)(uintptr_t) "--roof";
+    if (r->roofline != NULL || r->json) /* every repetition, for --compare */
+        arguments[count++] = (char *)(uintptr_t) "--benchmark_display_aggregates_only=false";
     if (r->filter != NULL)
         arguments[count++] = r->filter;
     for (int i = 0; i < r->rest_count; i++)
@@ -192,94 +198,40 @@ static bool run_benchmark(const request *r, char *program, text *output)
 
 /* ---- The table ----------------------------------------------------------------------------------------- */
 
-static const char *string_of(const json_t *object, const char *key)
-{
-    const char *value = json_string_value(json_object_get(object, key));
-    return value != NULL ? value : "";
-}
-
-static double number_of(const json_t *object, const char *key)
-{
-    return json_number_value(json_object_get(object, key));
-}
-
-/* A benchmark's name, taken apart: KERNEL/f32/ISA/SHAPE, or PEER_KERNEL/f32/SHAPE. */
-typedef struct name_parts {
-    char kernel[64], by[64], shape[128];
-} name_parts;
-
-/* PEER_KERNEL: the kernel is one that we have, the peer what stands before it. */
-static void split_peer(const char *name, name_parts *parts)
-{
-    size_t length = strlen(name);
-    for (size_t i = 0; i < softfocus_case_kernel_count(); i++) {
-        const char *kernel = softfocus_case_kernel_at(i)->name;
-        size_t kernel_length = strlen(kernel);
-        if (length > kernel_length + 1 && strcmp(name + length - kernel_length, kernel) == 0) {
-            snprintf(parts->kernel, sizeof parts->kernel, "%s", kernel);
-            snprintf(parts->by, sizeof parts->by, "%.*s", (int)(length - kernel_length - 1), name);
-        }
-    }
-}
-
-static name_parts split_name(const char *name)
-{
-    name_parts parts = {0};
-    const char *dtype = strchrnul(name, '/');
-    const char *third = *dtype == '/' ? strchrnul(dtype + 1, '/') : dtype;
-    third += *third == '/';
-    const char *after = strchrnul(third, '/');
-    char isa[64];
-    snprintf(isa, sizeof isa, "%.*s", (int)(after - third), third);
-    snprintf(parts.kernel, sizeof parts.kernel, "%.*s", (int)(dtype - name), name);
-    if (softfocus_isa_find(isa) != NULL) {
-        memcpy(parts.by, isa, sizeof isa);
-        third = after + (*after == '/');
-    } else {
-        char first[64];
-        memcpy(first, parts.kernel, sizeof first);
-        split_peer(first, &parts);
-    }
-    snprintf(parts.shape, sizeof parts.shape, "%s", third);
-    return parts;
-}
-
-/* The median of the repetitions, or the only one. */
-static bool is_row(const json_t *benchmark)
-{
-    return strcmp(string_of(benchmark, "aggregate_name"), "median") == 0 ||
-           (strcmp(string_of(benchmark, "run_type"), "iteration") == 0 &&
-            number_of(benchmark, "repetitions") <= 1);
-}
-
 /* A kernel and a shape stand where they begin, so that what is compared is one block. */
 static void add_row(table *t, const json_t *benchmark, name_parts *previous)
 {
-    name_parts parts = split_name(string_of(benchmark, "run_name"));
+    name_parts parts = softfocus_bench_split_name(softfocus_bench_string(benchmark, "run_name"));
     bool same = strcmp(parts.kernel, previous->kernel) == 0 && strcmp(parts.shape, previous->shape) == 0;
     *previous = parts;
     softfocus_table_cell(t, "%s", same ? "" : parts.kernel);
     softfocus_table_cell(t, "%s", same ? "" : parts.shape);
     softfocus_table_cell(t, "%s", parts.by);
-    softfocus_table_cell(t, "%.3f", number_of(benchmark, "ns_per_element"));
-    softfocus_table_cell(t, "%.1f", 1e-9 * number_of(benchmark, "bytes_per_second"));
-    softfocus_table_cell(t, "%.2f", number_of(benchmark, "speedup_over_scalar"));
+    softfocus_table_cell(t, "%.3f", softfocus_bench_number(benchmark, "ns_per_element"));
+    softfocus_table_cell(t, "%.1f", 1e-9 * softfocus_bench_number(benchmark, "bytes_per_second"));
+    softfocus_table_cell(t, "%.2f", softfocus_bench_number(benchmark, "speedup_over_scalar"));
+    double share = softfocus_bench_number(benchmark, "roof_share");
+    if (share > 0.0)
+        softfocus_table_cell(t, "%.0f %%", 100.0 * share);
+    else
+        softfocus_table_cell(t, "-");
 }
 
 static void print_context(const json_t *context)
 {
-    printf("softfocus %s on %s\n", string_of(context, "softfocus_version"), string_of(context, "cpu_model"));
-    printf("compiler: %s, %s\n", string_of(context, "compiler"), string_of(context, "flags"));
+    printf("softfocus %s on %s\n", softfocus_bench_string(context, "softfocus_version"), softfocus_bench_string(context, "cpu_model"));
+    printf("compiler: %s, %s\n", softfocus_bench_string(context, "compiler"), softfocus_bench_string(context, "flags"));
     puts("one thread; medians; GB/s: what a call has to read and write at least; x scalar: speed-up over "
-         "scalar code\n");
+         "scalar code;\nof roof: the share of what this CPU can do with these operations, or this memory\n");
 }
 
 /* How many rows there are. */
 static size_t print_table(const json_t *report)
 {
     print_context(json_object_get(report, "context"));
-    table *t = softfocus_table_new("lllrrr");
-    static const char *const heads[] = {"kernel", "shape", "by", "ns/element", "GB/s", "x scalar"};
+    table *t = softfocus_table_new("lllrrrr");
+    static const char *const heads[] = {"kernel", "shape", "by", "ns/element", "GB/s", "x scalar",
+                                        "of roof"};
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
         softfocus_table_cell(t, "%s", heads[i]);
     name_parts previous = {0};
@@ -287,7 +239,7 @@ static size_t print_table(const json_t *report)
     const json_t *benchmark;
     json_array_foreach(json_object_get(report, "benchmarks"), index, benchmark)
     {
-        if (json_is_true(json_object_get(benchmark, "error_occurred")) || !is_row(benchmark))
+        if (!softfocus_bench_is_row(benchmark))
             continue;
         add_row(t, benchmark, &previous);
         rows++;
@@ -309,7 +261,7 @@ static int report_benchmarks(const char *program, const text *output)
 
 /* ---- The command --------------------------------------------------------------------------------------- */
 
-enum { OPTION_JSON = 256, OPTION_QUICK };
+enum { OPTION_JSON = 256, OPTION_QUICK, OPTION_ROOFLINE, OPTION_COMPARE };
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
@@ -326,9 +278,19 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case OPTION_JSON:
         r->json = true;
         return 0;
+    case OPTION_ROOFLINE:
+        r->roofline = argument;
+        return 0;
+    case OPTION_COMPARE:
+        r->compare = true;
+        return 0;
     case ARGP_KEY_ARGS:
         r->rest = state->argv + state->next;
         r->rest_count = state->argc - state->next;
+        return 0;
+    case ARGP_KEY_END:
+        if (r->compare && r->rest_count != 2)
+            argp_error(state, "--compare: two reports are expected");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -340,13 +302,17 @@ static const struct argp_option options[] = {
      "Time what matches alone, such as 'log_softmax/f32/avx2' (a leading '-' negates)", 0},
     {"quick", OPTION_QUICK, NULL, 0, "Fewer repetitions, and no large tensors", 0},
     {"json", OPTION_JSON, NULL, 0, "Print Google Benchmark's JSON as it is", 0},
+    {"roofline", OPTION_ROOFLINE, "DIR", 0,
+     "Time what this CPU can do at most too, and write DIR/roofline.json, .svg and .html (needs gnuplot)", 0},
+    {"compare", OPTION_COMPARE, NULL, 0,
+     "Time nothing: compare two reports, which --json or --roofline wrote on two machines or with two builds", 0},
     {0},
 };
 
 static const struct argp argp = {
     .options = options,
     .parser = parse_option,
-    .args_doc = "[-- ARGUMENT...]",
+    .args_doc = "[-- ARGUMENT...]\n--compare A.json B.json",
     .doc = "Time every kernel on every ISA that this CPU has, and the libraries that were found when it was "
            "built.\v"
            "Starts softfocus-bench and makes a table of what it reports; a benchmark is "
@@ -359,11 +325,18 @@ int softfocus_command_bench(int argc, char **argv)
     request r = {0};
     softfocus_parse_command_line(&argp, argc, argv, &r);
 
+    if (r.compare)
+        return softfocus_bench_compare(r.rest[0], r.rest[1]);
+    if (r.roofline != NULL && !softfocus_bench_have_gnuplot()) /* before minutes of timing */
+        return STATUS_FAILED;
+
     char program[PATH_MAX];
     text output = {0};
     int status = STATUS_FAILED;
     if (find_program(program) && run_benchmark(&r, program, &output)) {
-        if (r.json)
+        if (r.roofline != NULL)
+            status = softfocus_bench_write_roofline(r.roofline, output.bytes, output.size);
+        else if (r.json)
             status = fwrite(output.bytes, 1, output.size, stdout) == output.size ? 0 : STATUS_FAILED;
         else
             status = report_benchmarks(program, &output);

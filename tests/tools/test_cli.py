@@ -520,11 +520,11 @@ class Bench(Case):
             self.assertEqual(file.read(), "--benchmark_format=json --quick --benchmark_filter=a|b --more\n")
         self.assertEqual(lines[0], "softfocus 9.9.9 on A CPU")
         table = [line.split() for line in lines[-4:]]
-        self.assertEqual(table[0], ["kernel", "shape", "by", "ns/element", "GB/s", "x", "scalar"])
-        self.assertEqual(table[1], ["log_softmax", "rows:8/classes:10", "scalar", "4.000", "2.0", "1.00"])
+        self.assertEqual(table[0], ["kernel", "shape", "by", "ns/element", "GB/s", "x", "scalar", "of", "roof"])
+        self.assertEqual(table[1], ["log_softmax", "rows:8/classes:10", "scalar", "4.000", "2.0", "1.00", "-"])
         self.assertIn(table[2][0], ["avx2", "neon"])
-        self.assertEqual(table[2][1:], ["0.500", "16.0", "8.00"])
-        self.assertEqual(table[3], ["onednn", "1.000", "8.0", "4.00"])
+        self.assertEqual(table[2][1:], ["0.500", "16.0", "8.00", "-"])
+        self.assertEqual(table[3], ["onednn", "1.000", "8.0", "4.00", "-"])
 
     def test_json(self):
         bench = self.stand_in(self.print_report())
