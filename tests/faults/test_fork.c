@@ -45,6 +45,12 @@ static instances make_instances(void)
     return made;
 }
 
+static void free_instances(const instances *mine)
+{
+    for (size_t k = 0; k < mine->count; k++)
+        softfocus_case_free(mine->of[k]);
+}
+
 /* What a process saw. In shared memory. */
 typedef struct account {
     const softfocus_isa *isa; /* the default */
@@ -152,8 +158,10 @@ static void fork_beside_threads(const instances *mine, account expected)
     for (size_t f = 0; f < FORKS; f++)
         expect_same(expected, calls_in_child(mine, 0, NULL), "forked beside threads inside calls");
     atomic_store(&stop, 1);
-    for (size_t t = 0; t < BUSY; t++)
+    for (size_t t = 0; t < BUSY; t++) {
         pthread_join(threads[t], NULL);
+        free_instances(&theirs[t]);
+    }
 }
 
 int main(void)
@@ -173,6 +181,7 @@ int main(void)
     expect_same(expected, calls_in_child(&mine, 1, wish), "the same in threads");
     expect_same(expected, make_calls(&mine, 1), "the parent afterwards");
     fork_beside_threads(&mine, expected);
+    free_instances(&mine);
     printf("%d children on %s and each other ISA: the parent's bits\n", 4 + FORKS, softfocus_isa_name(expected.isa));
     return EXIT_SUCCESS;
 }
