@@ -2,6 +2,7 @@
  * that it applies to, must give its exact status, name the argument, and leave all memory as it was. And
  * what looks bad but is fine. One test per input and function:
  * "contract/softmax_focal_loss/gamma_negative". */
+#include "cases.h"
 #include "tests.h"
 
 #include <float.h>
@@ -945,6 +946,19 @@ static void isas(const softfocus_test *test)
                             softfocus_isa_name(best));
 }
 
+/* A kernel of which nothing below would be tested. */
+static void every_function(const softfocus_test *test)
+{
+    (void)test;
+    for (size_t k = 0; k < softfocus_case_kernel_count(); k++) {
+        size_t f = 0;
+        while (f < COUNT(functions) && strcmp(functions[f].name, softfocus_case_kernel_at(k)->name) != 0)
+            f++;
+        if (f == COUNT(functions))
+            softfocus_test_fail("%s has no row in `functions`", softfocus_case_kernel_at(k)->name);
+    }
+}
+
 /* ---- The list ------------------------------------------------------------------------------------------ */
 
 static void add(unsigned which, const char *name, softfocus_test_body *body, const void *subject)
@@ -981,6 +995,7 @@ void softfocus_add_contract_tests(void)
     add(LOSSES, "weight_of_zero", weight_of_zero, NULL);
     add(SIGMOID, "large_weight", large_weight, NULL);
     add(SOFTMAX, "lowest_of_many", lowest_of_many, NULL);
+    softfocus_test_add("contract/every_function")->body = every_function;
     softfocus_test_add("contract/statuses")->body = statuses;
     softfocus_test_add("contract/isas")->body = isas;
 }
