@@ -69,7 +69,7 @@ need_build()
 # What building, testing and the benchmark need on the machine itself.
 # shellcheck disable=SC2034
 native_packages=(gcc g++ libc6-dev meson ninja-build pkg-config cmake python3 libsleef-dev libcmocka-dev libmpfr-dev
-    libjansson-dev libbenchmark-dev libdnnl-dev python3-numpy help2man gnuplot-nox libpthreadpool-dev libtbb-dev
+    libjansson-dev libbenchmark-dev libdnnl-dev python3-numpy help2man gnuplot-nox valgrind libpthreadpool-dev libtbb-dev
     abigail-tools)
 # shellcheck disable=SC2034
 arm64_packages=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static libsleef-dev:arm64 libcmocka-dev:arm64 libmpfr-dev:arm64
