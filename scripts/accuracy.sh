@@ -36,7 +36,7 @@ if ! grep -qw avx512f /proc/cpuinfo; then
 fi
 say "NEON under qemu-user"
 echo >>"$written"
-scripts/emulate.sh neon "build-accuracy-aarch64/$program" --isa neon --sample 4000000 --search 2000 \
+scripts/emulate.sh neon "build-accuracy-aarch64/$program" --isa neon --sample 1000000 --search 500 \
     --machine 'Cortex-A53 under qemu-user' >>"$written" || status=1
 mv "$written" docs/accuracy.md
 exit $status
