@@ -8,6 +8,9 @@
 
 #define SOFTFOCUS_INLINE static inline __attribute__((always_inline))
 
+/* For the regimes of a kernel: each is optimised by itself, with all registers to its own constants. */
+#define SOFTFOCUS_REGIME static __attribute__((noinline))
+
 #include SOFTFOCUS_ISA_HEADER
 
 /* softfocus_NAME_avx2_f32. The element type is f32 until there is a second one. */

@@ -34,7 +34,7 @@ SOFTFOCUS_INLINE void write_row(const real *z, size_t classes, float high, float
         vf_store_part(out + i, vf_sub(vf_sub(row_load(z, classes, i), h), l), classes - i);
 }
 
-static void rows(const struct softfocus_log_softmax_args *args, struct run run)
+SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args, struct run run)
 {
     size_t classes = args->shape.classes, batch = rows_per_batch(classes);
     for (size_t start = 0; start < run.count; start += batch) {
@@ -44,10 +44,11 @@ static void rows(const struct softfocus_log_softmax_args *args, struct run run)
         size_t group[VF_LANES];
         for (size_t r = 0; r < count; r++)
             group[r] = row_max_group(element(args->logits, run.outer, 0, inner + r), classes, &max[r]);
-        for (size_t r = 0; r < count; r++)
-            rest[r] = row_sum_exp(element(args->logits, run.outer, 0, inner + r), classes,
-                                  (struct hole){group[r], max[r], 1}, max[r],
-                                  element(args->log_probs, run.outer, 0, inner + r), OUTPUT_FETCH);
+        for (size_t r = 0; r < count; r++) {
+            const real *z = element(args->logits, run.outer, 0, inner + r);
+            struct hole hole = {group[r], max[r], 1};
+            rest[r] = row_sum_exp(z, classes, hole, max[r], element(args->log_probs, run.outer, 0, inner + r), OUTPUT_FETCH);
+        }
         struct normalizer norm = normalizer(vf_load(max), vd_load(rest));
         vf_store(high, norm.high);
         vf_store(low, norm.low);
@@ -57,43 +58,59 @@ static void rows(const struct softfocus_log_softmax_args *args, struct run run)
     }
 }
 
-/* The first class of each lane's maximum. A NaN in the first class stays the maximum; elsewhere it is never chosen, and
-   shows in the sum. */
-SOFTFOCUS_INLINE vi columns_argmax(struct columns z, size_t classes, vf *max)
+SOFTFOCUS_REGIME void rows(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
 {
-    vf best = columns_load(z, 0);
-    vi argmax = vi_set1(0);
-    for (size_t class = 1; class < classes; class++) {
-        vf x = columns_load(z, class);
-        vm better = vf_less(best, x);
-        best = vf_select(better, x, best);
-        argmax = vi_select(better, class_number(class), argmax);
-    }
-    *max = best;
-    return argmax;
+    while (begin < end)
+        rows_of_run(args, take_run(args->shape, &begin, end));
 }
 
-SOFTFOCUS_INLINE void columns(const void *state, struct columns in, struct columns out, size_t position, size_t lanes)
+/* ---- Columns */
+
+struct columns_state {
+    size_t classes;
+    struct normalizer norm[BATCH_VECTORS];
+};
+
+SOFTFOCUS_INLINE vf columns_max(struct columns z, size_t classes)
 {
-    const struct softfocus_log_softmax_args *args = state;
-    size_t classes = args->shape.classes;
-    (void)position, (void)lanes;
-    vf max;
-    vi argmax = columns_argmax(in, classes, &max);
-    struct normalizer norm = normalizer(max, columns_sum_exp(in, classes, argmax, max, NULL));
+    vf max = vf_set1(MINUS_INFINITY);
     for (size_t class = 0; class < classes; class++)
-        columns_store(out, class, vf_sub(vf_sub(columns_load(in, class), norm.high), norm.low));
+        max = vf_max(max, columns_load(z, class));
+    return max;
+}
+
+SOFTFOCUS_INLINE void reduce(void *opaque, const struct batch *batch)
+{
+    struct columns_state *state = opaque;
+    vf max[BATCH_VECTORS];
+    vd rest[BATCH_VECTORS];
+    for (size_t v = 0; v < batch->vectors; v++)
+        max[v] = columns_max(columns_of(batch->in, batch, v), state->classes);
+    for (size_t v = 0; v < batch->vectors; v++) {
+        rest[v] = columns_sum_exp(batch, v, state->classes, (struct column_hole){vi_set1(0), max[v], 1}, max[v], NULL);
+    }
+    for (size_t v = 0; v < batch->vectors; v++)
+        state->norm[v] = normalizer(max[v], rest[v]);
+}
+
+SOFTFOCUS_INLINE vf finish(const void *opaque, const struct batch *batch, size_t v, size_t class)
+{
+    const struct columns_state *state = opaque;
+    return vf_sub(vf_sub(columns_load(columns_of(batch->in, batch, v), class), state->norm[v].high), state->norm[v].low);
+}
+
+SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
+{
+    struct columns_state state;
+    state.classes = args->shape.classes;
+    for_columns(&args->shape, &args->logits, NULL, &args->log_probs, begin, end, reduce, finish, &state);
 }
 
 double SOFTFOCUS_INSTANCE(log_softmax)(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
 {
-    int contiguous = args->logits.class_stride == 1 && args->log_probs.class_stride == 1;
-    while (begin < end) {
-        struct run run = take_run(args->shape, &begin, end);
-        if (contiguous && args->shape.classes > FEW_CLASSES)
-            rows(args, run);
-        else
-            for_columns(&args->shape, &args->logits, &args->log_probs, run, columns, args);
-    }
+    if (args->logits.class_stride == 1 && args->log_probs.class_stride == 1 && args->shape.classes > FEW_CLASSES)
+        rows(args, begin, end);
+    else
+        columns(args, begin, end);
     return 0.0;
 }

@@ -15,8 +15,7 @@
 
 enum {
     GROUP = 4 * VF_LANES, /* elements of a tree of four vectors */
-    SHORT_ROW = VF_LANES >= 16 ? 2 * GROUP : 0, /* see row_sum_form */
-    FETCH_STEP = 64 / sizeof(real) /* elements of a cache line */
+    SHORT_ROW = VF_LANES >= 16 ? 2 * GROUP : 0 /* see row_sum_form */
 };
 
 SOFTFOCUS_INLINE vf add4(vf a, vf b, vf c, vf d) { return vf_add(vf_add(a, b), vf_add(c, d)); }
@@ -178,37 +177,66 @@ SOFTFOCUS_INLINE double row_sum_exp(const real *z, size_t classes, struct hole h
 
 SOFTFOCUS_INLINE vi class_number(size_t class) { return vi_set1((int32_t)(uint32_t)class); }
 
-SOFTFOCUS_INLINE vd columns_sum_form(struct columns z, size_t classes, vi skip, struct exp_reference ref, int far,
-                                     const struct columns *e)
+/* What a sum leaves out in each lane: a class by its number, or all elements of a value, of which it counts all but one. */
+struct column_hole {
+    vi class;
+    vf value;
+    int by_value; /* a constant */
+};
+
+/* A count below 2^32, from 32 bits. */
+SOFTFOCUS_INLINE vf unsigned_float(vi count)
 {
-    vd sum = vd_set1(0.0);
-    for (size_t class = 0; class < classes;) {
-        vf part[4];
-        for (size_t v = 0; v < 4; v++, class++) {
-            part[v] = vf_set1(0.0f);
-            if (class >= classes)
-                continue;
-            vf x = exp_scaled(columns_load(z, class), ref, far);
-            if (e)
-                columns_store(*e, class, x);
-            part[v] = vf_select(vi_equal(skip, class_number(class)), vf_set1(0.0f), x);
-        }
-        sum = vd_add(sum, vd_widen(add4(part[0], part[1], part[2], part[3])));
-    }
-    return sum;
+    vf a = vf_from_int(count);
+    return vf_select(vf_less(a, vf_set1(0.0f)), vf_add(a, vf_set1(0x1p32f)), a);
 }
 
-/* As row_sum_exp, for a position in each lane. */
-SOFTFOCUS_INLINE vd columns_sum_exp(struct columns z, size_t classes, vi skip, vf m, const struct columns *e)
+/* The sum over up to four classes; `equal` counts. */
+SOFTFOCUS_INLINE vd columns_group(struct columns z, size_t class, size_t n, struct column_hole hole,
+                                  struct exp_reference ref, int far, const struct columns *e, vi *equal)
 {
+    vf part[4];
+    for (size_t c = 0; c < 4; c++) {
+        part[c] = vf_set1(0.0f);
+        if (c >= n)
+            continue;
+        vf x = columns_load(z, class + c), term = exp_scaled(x, ref, far);
+        if (e)
+            columns_store(*e, class + c, term);
+        vm here = hole.by_value ? vf_equal(x, hole.value) : vi_equal(hole.class, class_number(class + c));
+        part[c] = vf_select(here, vf_set1(0.0f), term);
+        if (hole.by_value)
+            *equal = vi_increment(here, *equal);
+    }
+    return vd_widen(add4(part[0], part[1], part[2], part[3]));
+}
+
+SOFTFOCUS_INLINE vd columns_sum_form(struct columns z, size_t classes, struct column_hole hole, struct exp_reference ref,
+                                     int far, const struct columns *e)
+{
+    vd sum = vd_set1(0.0);
+    vi equal = vi_set1(-1);
+    size_t class = 0;
+    for (; class + 4 <= classes; class += 4)
+        sum = vd_add(sum, columns_group(z, class, 4, hole, ref, far, e, &equal));
+    if (class < classes)
+        sum = vd_add(sum, columns_group(z, class, classes - class, hole, ref, far, e, &equal));
+    return hole.by_value ? vd_add(sum, vd_widen(vf_mul(unsigned_float(equal), vf_set1(EXP_SCALE)))) : sum;
+}
+
+/* As row_sum_exp, for the positions of vector v. Outside a tile memory is what counts, and the far form does for all. */
+SOFTFOCUS_INLINE vd columns_sum_exp(const struct batch *batch, size_t v, size_t classes, struct column_hole hole, vf m,
+                                    const struct columns *e)
+{
+    struct columns z = columns_of(batch->in, batch, v);
     struct exp_reference ref = exp_reference(m);
-    return exp_is_far(ref) ? columns_sum_form(z, classes, skip, ref, 1, e)
-                           : columns_sum_form(z, classes, skip, ref, 0, e);
+    return !is_tile(batch) || exp_is_far(ref) ? columns_sum_form(z, classes, hole, ref, 1, e)
+                                              : columns_sum_form(z, classes, hole, ref, 0, e);
 }
 
 /* The regime of a call: vectors along the classes where every tensor's classes are contiguous and there are enough of
    them; else a position per lane. Up to this many the work across lanes, per row, costs more than transposing: measured by
-   timing both at 2 to 128 classes (AVX-512 on Sapphire Rapids: equal at 64; AVX2 and SSE: between 21 and 32). */
-enum { FEW_CLASSES = VF_LANES >= 16 ? 64 : VF_LANES > 1 ? 24 : 0 };
+   timing both at 8 to 128 classes (Zen 4; equal at 56 with AVX-512, at 64 to 91 with AVX2, at 16 to 48 with SSE). */
+enum { FEW_CLASSES = VF_LANES >= 16 ? 48 : VF_LANES >= 8 ? 64 : VF_LANES > 1 ? 24 : 0 };
 
 #endif

@@ -25,36 +25,38 @@ struct focal {
     vf at_target; /* the gradient there */
 };
 
-/* Targets of one vector of positions; lanes without a position, or ignored, have class -1 and live = 0. */
+/* The classes of one vector of positions: their low 32 bits, as there are at most 2^32 - 1 classes; -1 where ignored, or where
+   there is no position. */
 struct targets {
-    double weight[VF_LANES];
-    double live[VF_LANES];
-    float live_float[VF_LANES];
-    int32_t class[VF_LANES]; /* its low 32 bits: at most 2^32 - 1 classes */
-    size_t index[VF_LANES];  /* whole; 0 where ignored */
+    int32_t class[VF_LANES];
 };
-
-SOFTFOCUS_INLINE int64_t target_at(const struct softfocus_softmax_focal_args *args, size_t position)
-{
-    return args->index_type == SOFTFOCUS_I64 ? ((const int64_t *)args->index)[position]
-                                             : ((const int32_t *)args->index)[position];
-}
 
 SOFTFOCUS_INLINE struct targets targets_at(const struct softfocus_softmax_focal_args *args, size_t position, size_t count)
 {
     struct targets targets;
     for (size_t i = 0; i < VF_LANES; i++) {
-        int64_t target = i < count ? target_at(args, position + i) : args->ignore_index;
-        int live = target != args->ignore_index;
-        targets.live[i] = live;
-        targets.live_float[i] = (float)live;
-        targets.class[i] = live ? (int32_t)(uint32_t)target : -1;
-        targets.index[i] = live ? (size_t)target : 0;
-        targets.weight[i] = 0.0;
-        if (live)
-            targets.weight[i] = args->class_weight ? args->alpha * (double)args->class_weight[target] : args->alpha;
+        int64_t target = args->ignore_index;
+        if (i < count)
+            target = args->index_type == SOFTFOCUS_I64 ? ((const int64_t *)args->index)[position + i]
+                                                       : ((const int32_t *)args->index)[position + i];
+        targets.class[i] = target != args->ignore_index ? (int32_t)(uint32_t)target : -1;
     }
     return targets;
+}
+
+SOFTFOCUS_INLINE vm ignored(vi target) { return vi_equal(target, vi_set1(-1)); }
+SOFTFOCUS_INLINE int is_live(struct targets targets, size_t i) { return targets.class[i] != -1; }
+SOFTFOCUS_INLINE size_t class_of(struct targets targets, size_t i) { return (uint32_t)targets.class[i]; }
+
+/* Of the ignored, any finite weight. */
+SOFTFOCUS_INLINE vd weights_of(const struct softfocus_softmax_focal_args *args, struct targets targets)
+{
+    if (!args->class_weight)
+        return vd_set1(args->alpha);
+    double weight[VF_LANES];
+    for (size_t i = 0; i < VF_LANES; i++)
+        weight[i] = is_live(targets, i) ? args->alpha * (double)args->class_weight[class_of(targets, i)] : 0.0;
+    return vd_load(weight);
 }
 
 /* u^gamma, 0 <= u <= 1 */
@@ -71,11 +73,12 @@ SOFTFOCUS_INLINE vd modulate(vd u, double gamma)
 
 /* From m, the target's logit and 2^60 U. NaN anywhere in a position makes its results NaN; +inf and a position of -inf
    alone do so by m - m. */
-SOFTFOCUS_INLINE struct focal focal(const struct softfocus_softmax_focal_args *args, const struct targets *targets, vf max,
+SOFTFOCUS_INLINE struct focal focal(const struct softfocus_softmax_focal_args *args, struct targets targets, vf max,
                                     vf target_logit, vd scaled_rest)
 {
     vd zero = vd_set1(0.0), one = vd_set1(1.0), inverse = vd_set1(EXP_SCALE_INVERSE);
-    vd weight = vd_load(targets->weight), m = vd_widen(max);
+    vd weight = weights_of(args, targets), m = vd_widen(max);
+    vd live = vd_widen(vf_select(ignored(vi_load(targets.class)), vf_set1(0.0f), vf_set1(1.0f)));
     struct exp_reference ref = exp_reference(max);
     vd target_exp = vd_mul(vd_widen(exp_scaled(target_logit, ref, 1)), inverse);
     vd rest = vd_mul_add(scaled_rest, inverse, vd_sub(m, m));
@@ -95,7 +98,7 @@ SOFTFOCUS_INLINE struct focal focal(const struct softfocus_softmax_focal_args *a
     vd weighted = vd_mul(weight, modulate(u, args->focal.gamma));
     struct focal result;
     result.loss = vd_mul(weighted, vd_select_less(zero, weight, nll, finite_nll)); /* a weight of 0 times inf is 0 */
-    result.loss = vd_select_less(zero, vd_load(targets->live), result.loss, zero);
+    result.loss = vd_select_less(zero, live, result.loss, zero);
 
     vd factor = vd_mul(vd_mul(weighted, vd_set1(args->focal.scale)),
                        vd_mul_add(vd_set1(args->focal.gamma), quotient, one));
@@ -134,7 +137,7 @@ static void zero_row(real *p, size_t classes)
         p[i] = 0.0f;
 }
 
-static vd rows(const struct softfocus_softmax_focal_args *args, struct run run, vd sum)
+SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args, struct run run, vd sum)
 {
     size_t classes = args->shape.classes, batch = rows_per_batch(classes);
     for (size_t start = 0; start < run.count; start += batch) {
@@ -143,22 +146,22 @@ static vd rows(const struct softfocus_softmax_focal_args *args, struct run run, 
         float max[VF_LANES] = {0}, target_logit[VF_LANES] = {0};
         double rest[VF_LANES] = {0};
         for (size_t r = 0; r < count; r++) {
-            if (targets.live[r] == 0.0)
+            if (!is_live(targets, r))
                 continue;
             const real *z = element(args->logits, run.outer, 0, inner + r);
             max[r] = row_max(z, classes);
-            target_logit[r] = z[targets.index[r]];
+            target_logit[r] = z[class_of(targets, r)];
         }
         for (size_t r = 0; r < count; r++) {
-            if (targets.live[r] == 0.0)
+            if (!is_live(targets, r))
                 continue;
             const real *z = element(args->logits, run.outer, 0, inner + r);
             real *grad = args->grad.data ? element(args->grad, run.outer, 0, inner + r) : NULL;
-            struct hole hole = {targets.index[r], 0.0f, 0};
+            struct hole hole = {class_of(targets, r), 0.0f, 0};
             rest[r] = grad ? row_sum_exp(z, classes, hole, max[r], grad, OUTPUT_STORE)
                            : row_sum_exp(z, classes, hole, max[r], NULL, OUTPUT_NONE);
         }
-        struct focal result = focal(args, &targets, vf_load(max), vf_load(target_logit), vd_load(rest));
+        struct focal result = focal(args, targets, vf_load(max), vf_load(target_logit), vd_load(rest));
         keep_losses(args, position, count, result.loss, &sum);
         if (!args->grad.data)
             continue;
@@ -168,22 +171,33 @@ static vd rows(const struct softfocus_softmax_focal_args *args, struct run run, 
         vf_store(at_target, result.at_target);
         for (size_t r = 0; r < count; r++) {
             real *grad = element(args->grad, run.outer, 0, inner + r);
-            if (targets.live[r] == 0.0) {
+            if (!is_live(targets, r)) {
                 zero_row(grad, classes);
                 continue;
             }
             scale_row(grad, classes, first[r], second[r]);
-            grad[targets.index[r]] = at_target[r];
+            grad[class_of(targets, r)] = at_target[r];
         }
     }
     return sum;
+}
+
+SOFTFOCUS_REGIME double rows(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
+{
+    vd sum = vd_set1(0.0);
+    while (begin < end)
+        sum = rows_of_run(args, take_run(args->shape, &begin, end), sum);
+    return vd_reduce_add(sum);
 }
 
 /* ---- Columns */
 
 struct columns_state {
     const struct softfocus_softmax_focal_args *args;
-    vd *sum;
+    vd sum;
+    struct targets targets[BATCH_VECTORS];
+    struct factor factor[BATCH_VECTORS];
+    vf at_target[BATCH_VECTORS];
 };
 
 SOFTFOCUS_INLINE vf columns_max(struct columns z, size_t classes, vi target, vf *target_logit)
@@ -198,39 +212,51 @@ SOFTFOCUS_INLINE vf columns_max(struct columns z, size_t classes, vi target, vf 
     return max;
 }
 
-SOFTFOCUS_INLINE void columns(const void *opaque, struct columns in, struct columns out, size_t position, size_t lanes)
+SOFTFOCUS_INLINE void reduce(void *opaque, const struct batch *batch)
 {
-    const struct columns_state *state = opaque;
+    struct columns_state *state = opaque;
     const struct softfocus_softmax_focal_args *args = state->args;
     size_t classes = args->shape.classes;
-    struct targets targets = targets_at(args, position, lanes);
-    vi target = vi_load(targets.class);
-    vf target_logit, max = columns_max(in, classes, target, &target_logit);
-    vd rest = columns_sum_exp(in, classes, target, max, args->grad.data ? &out : NULL);
-    struct focal result = focal(args, &targets, max, target_logit, rest);
-    keep_losses(args, position, lanes, result.loss, state->sum);
-    if (!args->grad.data)
-        return;
-    vm live = vf_less(vf_set1(0.0f), vf_load(targets.live_float));
-    for (size_t class = 0; class < classes; class++) {
-        vf grad = vf_mul(vf_mul(columns_load(out, class), result.factor.first), result.factor.second);
-        grad = vf_select(vi_equal(target, class_number(class)), result.at_target, grad);
-        columns_store(out, class, vf_keep(live, grad));
+    vf max[BATCH_VECTORS], target_logit[BATCH_VECTORS];
+    vd rest[BATCH_VECTORS];
+    for (size_t v = 0; v < batch->vectors; v++)
+        state->targets[v] = targets_at(args, batch->position + v * VF_LANES, batch_lanes(batch, v));
+    for (size_t v = 0; v < batch->vectors; v++)
+        max[v] = columns_max(columns_of(batch->in, batch, v), classes, vi_load(state->targets[v].class), &target_logit[v]);
+    for (size_t v = 0; v < batch->vectors; v++) {
+        struct columns out = columns_of(batch->out, batch, v);
+        struct column_hole hole = {vi_load(state->targets[v].class), vf_set1(0.0f), 0};
+        rest[v] = columns_sum_exp(batch, v, classes, hole, max[v], args->grad.data ? &out : NULL);
     }
+    for (size_t v = 0; v < batch->vectors; v++) {
+        struct focal result = focal(args, state->targets[v], max[v], target_logit[v], rest[v]);
+        keep_losses(args, batch->position + v * VF_LANES, batch_lanes(batch, v), result.loss, &state->sum);
+        state->factor[v] = result.factor;
+        state->at_target[v] = result.at_target;
+    }
+}
+
+SOFTFOCUS_INLINE vf finish(const void *opaque, const struct batch *batch, size_t v, size_t class)
+{
+    const struct columns_state *state = opaque;
+    vi target = vi_load(state->targets[v].class);
+    vf e = columns_load(columns_of(batch->out, batch, v), class);
+    vf grad = vf_mul(vf_mul(e, state->factor[v].first), state->factor[v].second);
+    grad = vf_select(vi_equal(target, class_number(class)), state->at_target[v], grad);
+    return vf_select(ignored(target), vf_set1(0.0f), grad);
+}
+
+SOFTFOCUS_REGIME double columns(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
+{
+    struct columns_state state;
+    state.args = args;
+    state.sum = vd_set1(0.0);
+    for_columns(&args->shape, &args->logits, NULL, &args->grad, begin, end, reduce, finish, &state);
+    return vd_reduce_add(state.sum);
 }
 
 double SOFTFOCUS_INSTANCE(softmax_focal_loss)(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
 {
     int contiguous = args->logits.class_stride == 1 && (!args->grad.data || args->grad.class_stride == 1);
-    vd sum = vd_set1(0.0);
-    while (begin < end) {
-        struct run run = take_run(args->shape, &begin, end);
-        if (contiguous && args->shape.classes > FEW_CLASSES) {
-            sum = rows(args, run, sum);
-        } else {
-            struct columns_state state = {args, &sum};
-            for_columns(&args->shape, &args->logits, &args->grad, run, columns, &state);
-        }
-    }
-    return vd_reduce_add(sum);
+    return contiguous && args->shape.classes > FEW_CLASSES ? rows(args, begin, end) : columns(args, begin, end);
 }

@@ -49,6 +49,7 @@ SOFTFOCUS_INLINE vi vi_lane_numbers(void)
 }
 SOFTFOCUS_INLINE vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 #define vi_shift_left(a, n) _mm512_slli_epi32(a, n)
+SOFTFOCUS_INLINE vf vf_from_int(vi a) { return _mm512_cvtepi32_ps(a); }
 SOFTFOCUS_INLINE vi vf_bits(vf a) { return _mm512_castps_si512(a); }
 SOFTFOCUS_INLINE vf vf_from_bits(vi a) { return _mm512_castsi512_ps(a); }
 
@@ -62,6 +63,7 @@ SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return (vm)(a & ~b); }
 SOFTFOCUS_INLINE int vm_any(vm a) { return a != 0; }
 SOFTFOCUS_INLINE size_t vm_count(vm a) { return (size_t)__builtin_popcount(a); }
 SOFTFOCUS_INLINE size_t vm_first_lane(vm a) { return (size_t)__builtin_ctz(a); }
+SOFTFOCUS_INLINE vi vi_increment(vm m, vi a) { return _mm512_mask_add_epi32(a, m, a, vi_set1(1)); }
 SOFTFOCUS_INLINE vf vf_select(vm m, vf a, vf b) { return _mm512_mask_blend_ps(m, b, a); }
 SOFTFOCUS_INLINE vi vi_select(vm m, vi a, vi b) { return _mm512_mask_blend_epi32(m, b, a); }
 SOFTFOCUS_INLINE vf vf_keep(vm m, vf a) { return _mm512_maskz_mov_ps(m, a); }

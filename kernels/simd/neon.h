@@ -46,6 +46,7 @@ SOFTFOCUS_INLINE vi vi_lane_numbers(void)
 }
 SOFTFOCUS_INLINE vi vi_add(vi a, vi b) { return vaddq_s32(a, b); }
 #define vi_shift_left(a, n) vshlq_n_s32(a, n)
+SOFTFOCUS_INLINE vf vf_from_int(vi a) { return vcvtq_f32_s32(a); }
 SOFTFOCUS_INLINE vi vf_bits(vf a) { return vreinterpretq_s32_f32(a); }
 SOFTFOCUS_INLINE vf vf_from_bits(vi a) { return vreinterpretq_f32_s32(a); }
 
@@ -68,6 +69,7 @@ SOFTFOCUS_INLINE size_t vm_first_lane(vm a)
 {
     return (size_t)__builtin_ctzll(vget_lane_u64(vreinterpret_u64_u16(vmovn_u32(a)), 0)) / 16;
 }
+SOFTFOCUS_INLINE vi vi_increment(vm m, vi a) { return vsubq_s32(a, vreinterpretq_s32_u32(m)); }
 SOFTFOCUS_INLINE vf vf_select(vm m, vf a, vf b) { return vbslq_f32(m, a, b); }
 SOFTFOCUS_INLINE vi vi_select(vm m, vi a, vi b) { return vbslq_s32(m, a, b); }
 SOFTFOCUS_INLINE vf vf_keep(vm m, vf a)

@@ -43,6 +43,7 @@ SOFTFOCUS_INLINE vi vi_set1(int32_t x) { return _mm_set1_epi32(x); }
 SOFTFOCUS_INLINE vi vi_lane_numbers(void) { return _mm_setr_epi32(0, 1, 2, 3); }
 SOFTFOCUS_INLINE vi vi_add(vi a, vi b) { return _mm_add_epi32(a, b); }
 #define vi_shift_left(a, n) _mm_slli_epi32(a, n)
+SOFTFOCUS_INLINE vf vf_from_int(vi a) { return _mm_cvtepi32_ps(a); }
 SOFTFOCUS_INLINE vi vf_bits(vf a) { return _mm_castps_si128(a); }
 SOFTFOCUS_INLINE vf vf_from_bits(vi a) { return _mm_castsi128_ps(a); }
 
@@ -64,6 +65,7 @@ SOFTFOCUS_INLINE size_t vm_count(vm a)
     return (size_t)(UINT64_C(0x4332322132212110) >> (4 * _mm_movemask_ps(a)) & 15);
 }
 SOFTFOCUS_INLINE size_t vm_first_lane(vm a) { return (size_t)__builtin_ctz((unsigned)_mm_movemask_ps(a)); }
+SOFTFOCUS_INLINE vi vi_increment(vm m, vi a) { return _mm_sub_epi32(a, _mm_castps_si128(m)); }
 SOFTFOCUS_INLINE vf vf_select(vm m, vf a, vf b) { return _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b)); }
 SOFTFOCUS_INLINE vi vi_select(vm m, vi a, vi b)
 {
