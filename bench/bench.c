@@ -39,6 +39,7 @@ enum {
     QUICK_ELEMENTS = 3 << 19 /* --quick leaves out larger tensors: 6 MiB of float32, above 1024 x 1000 */
 };
 static const double SAMPLE_SECONDS = 5e-3; /* the shortest time that a sample of scalar takes */
+static const double LONG_SECONDS = 0.1;    /* what takes longer is steady, and sampled three times only */
 
 /* One way to compute a problem: by one of our ISAs, or by a peer. */
 struct contender {
@@ -116,7 +117,8 @@ static int compare_doubles(const void *a, const void *b)
 
 static void sample_scalar(struct problem *problem)
 {
-    if (problem->sample_count == MAX_SAMPLES)
+    size_t count = problem->sample_count;
+    if (count == MAX_SAMPLES || (count >= 3 && problem->scalar_seconds[count / 2] > LONG_SECONDS))
         return;
     const struct contender scalar = {problem, softfocus_isa_find("scalar"), NULL, NULL};
     softfocus_context context = softfocus_context_defaults();
