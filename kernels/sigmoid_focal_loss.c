@@ -70,21 +70,32 @@ SOFTFOCUS_INLINE vf modulate(const struct constants *c, vf x, vf log)
     return vf_mul_add(power, low, power);
 }
 
-/* y of 0 or 1. A class weight goes into a up to 1, into post from there on. `plain`, a constant: there are no class weights
-   and a is nowhere 0. */
-SOFTFOCUS_INLINE struct result hard_targets(const struct constants *c, vf z, vf y, vf weight, int plain)
-{
-    vm positive = vf_equal(y, vf_set1(1.0f));
-    vf one = vf_set1(1.0f), unscale = vf_set1((float)EXP_SCALE_INVERSE);
-    vf x = vf_select(positive, z, vf_sub(vf_set1(0.0f), z)), a = vf_abs(z);
-    vm hard = vf_less(x, vf_set1(0.0f));
+/* The steps of the form for y of 0 or 1, each with what it waits for from the one before. */
+SOFTFOCUS_INLINE vf margin(vf z, vm positive) { return vf_select(positive, z, vf_sub(vf_set1(0.0f), z)); } /* x */
+SOFTFOCUS_INLINE vm is_positive(vf y) { return vf_equal(y, vf_set1(1.0f)); }
+SOFTFOCUS_INLINE vf unscale(vf e_scaled) { return vf_mul(e_scaled, vf_set1((float)EXP_SCALE_INVERSE)); }
 
-    vf e_scaled = exp_scaled(vf_sub(vf_set1(0.0f), a), exp_reference(vf_set1(0.0f)), 0);
-    vf e = vf_mul(e_scaled, unscale);
-    vf inverse = vf_div(one, vf_add(one, e));
-    vf excess = log1p_excess(e);
-    vf log = vf_mul_add(e, excess, e);
-    vf modulator = c->gamma == 0.0 ? one : modulate(c, x, log);
+/* 2^60 E */
+SOFTFOCUS_INLINE vf hard_exp(vf z)
+{
+    return exp_scaled(vf_sub(vf_set1(0.0f), vf_abs(z)), exp_reference(vf_set1(0.0f)), 0);
+}
+
+/* q^gamma */
+SOFTFOCUS_INLINE vf hard_modulator(const struct constants *c, vf z, vf y, vf e_scaled, vf excess)
+{
+    vf e = unscale(e_scaled);
+    return c->gamma == 0.0 ? vf_set1(1.0f) : modulate(c, margin(z, is_positive(y)), vf_mul_add(e, excess, e));
+}
+
+/* The results. A class weight goes into a up to 1, into post from there on. `plain`, a constant: there are no class weights and
+   a is nowhere 0. */
+SOFTFOCUS_INLINE struct result hard_result(const struct constants *c, vf z, vf y, vf weight, vf e_scaled, vf excess,
+                                           vf modulator, int plain)
+{
+    vm positive = is_positive(y), hard = vf_less(margin(z, positive), vf_set1(0.0f));
+    vf one = vf_set1(1.0f), a = vf_abs(z), e = unscale(e_scaled);
+    vf inverse = vf_div(one, vf_add(one, e)), log = vf_mul_add(e, excess, e);
 
     vf weight_low = vf_min(one, weight), weight_high = vf_max(one, weight);
     vf loss_alpha = vf_select(positive, c->loss_positive, c->loss_negative);
@@ -112,6 +123,12 @@ SOFTFOCUS_INLINE struct result hard_targets(const struct constants *c, vf z, vf 
     bracket = vf_mul_add(vf_mul(vf_set1((float)c->gamma), p), capped, q_scaled);
     result.grad = vf_mul(vf_mul(vf_mul(grad_alpha, bracket), modulator), grad_post);
     return result;
+}
+
+SOFTFOCUS_INLINE struct result hard_targets(const struct constants *c, vf z, vf y, vf weight)
+{
+    vf e_scaled = hard_exp(z), excess = log1p_excess(unscale(e_scaled));
+    return hard_result(c, z, y, weight, e_scaled, excess, hard_modulator(c, z, y, e_scaled, excess), 0);
 }
 
 /* Any y, with v = 1 - p_t = p (1 - y) + q y and ce = (1 - y) softplus(z) + y softplus(-z):
@@ -151,7 +168,7 @@ SOFTFOCUS_INLINE struct result step(const struct constants *c, vf z, vf y, vf we
 {
     if (c->wide)
         return any_targets(c, z, y, weight);
-    struct result result = hard_targets(c, z, y, weight, 0);
+    struct result result = hard_targets(c, z, y, weight);
     if (!all_hard(y)) {
         struct result any = any_targets(c, z, y, weight);
         result.loss = vf_select(is_hard(y), result.loss, any.loss);
@@ -208,18 +225,34 @@ SOFTFOCUS_INLINE void put(const struct lines *lines, size_t i, size_t lanes, str
         *sum = vd_add(*sum, vd_widen(vf_keep(vm_first(lanes), result.loss)));
 }
 
-/* Whole vectors of hard targets in contiguous lines, from element i on; returns where they end. Without the call of the other
-   form in it, this loop keeps its constants in registers. */
+/* Whole vectors of hard targets in contiguous lines, from element i on; returns where they end. Step by step over a block,
+   whose values stay in the L1 cache: from z to the results is a chain of some 200 cycles, of which a CPU can overlap two or three
+   when it takes one vector after the other. Without the call of the other form in it, constants stay in registers. */
+enum { HARD_BLOCK = 16 };
+
 SOFTFOCUS_INLINE size_t hard_stretch(const struct constants *c, const struct lines *lines, size_t i, int gradient, vd *sum)
 {
-    for (; i + VF_LANES <= lines->count; i += VF_LANES) {
-        vf y = vf_load(lines->targets.data + i);
-        if (!all_hard(y))
-            break;
-        struct result result = hard_targets(c, vf_load(lines->logits.data + i), y, vf_set1(1.0f), 1);
-        put(lines, i, VF_LANES, result, gradient, sum);
+    vf e_scaled[HARD_BLOCK], excess[HARD_BLOCK], modulator[HARD_BLOCK];
+    for (;;) {
+        const real *z = lines->logits.data + i, *y = lines->targets.data + i;
+        size_t n = 0, whole = smaller((lines->count - i) / VF_LANES, HARD_BLOCK);
+        while (n < whole && all_hard(vf_load(y + n * VF_LANES)))
+            n++;
+        for (size_t v = 0; v < n; v++)
+            e_scaled[v] = hard_exp(vf_load(z + v * VF_LANES));
+        for (size_t v = 0; v < n; v++)
+            excess[v] = log1p_excess(unscale(e_scaled[v]));
+        for (size_t v = 0; v < n; v++)
+            modulator[v] = hard_modulator(c, vf_load(z + v * VF_LANES), vf_load(y + v * VF_LANES), e_scaled[v], excess[v]);
+        for (size_t v = 0; v < n; v++)
+            put(lines, i + v * VF_LANES, VF_LANES,
+                hard_result(c, vf_load(z + v * VF_LANES), vf_load(y + v * VF_LANES), vf_set1(1.0f), e_scaled[v], excess[v],
+                            modulator[v], 1),
+                gradient, sum);
+        i += n * VF_LANES;
+        if (n < HARD_BLOCK)
+            return i;
     }
-    return i;
 }
 
 /* `gradient` is a constant. */
