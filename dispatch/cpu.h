@@ -15,7 +15,8 @@
     FEATURE(AVX512BW, "avx512bw", 5)                                                                                   \
     FEATURE(AVX512DQ, "avx512dq", 6)                                                                                   \
     FEATURE(AVX512VL, "avx512vl", 7)                                                                                   \
-    FEATURE(NEON, "neon", 8)
+    FEATURE(NEON, "neon", 8)                                                                                           \
+    FEATURE(POPCNT, "popcnt", 9)
 
 enum softfocus_cpu_feature {
 #define FEATURE(constant, name, bit) SOFTFOCUS_CPU_##constant = 1 << (bit),

@@ -35,6 +35,8 @@ uint32_t softfocus_cpu_features_x86(void)
     uint32_t features = 0;
     if (basic.edx & bit_SSE2)
         features |= SOFTFOCUS_CPU_SSE2;
+    if (basic.ecx & bit_POPCNT)
+        features |= SOFTFOCUS_CPU_POPCNT;
     if ((saved & XCR0_AVX) == XCR0_AVX && (basic.ecx & bit_AVX)) {
         if (basic.ecx & bit_FMA)
             features |= SOFTFOCUS_CPU_FMA;

@@ -42,8 +42,6 @@ VECTOR_EXTENSION = re.compile(r"^v(?!er[rw]|mcall|mxon|mxoff)")
 PAST_AVX512 = re.compile(
     r"^v(p(conflict|lzcnt|broadcastm|madd52|dpbusd|dpwssd|popcnt|shufbitqmb|multishiftqb|shld|shrd|compress[bw]|expand[bw])"
     r"|perm(i2|t2)?b$|exp2p|rcp28|rsqrt28|gf2p8|aes|pclmul|cvtne2?ps2bf16|dpbf16|p2intersect|\w+(ph|sh)$)")
-# What -mavx2 and -mavx512f turn on besides, and no CPU that has them is without.
-IMPLIED = {"POPCNT"}
 OPMASK = re.compile(r"%k[0-7]\b")
 HIGH_REGISTER = re.compile(r"%[xyz]mm(1[6-9]|2\d|3[01])\b")
 
@@ -203,7 +201,7 @@ def features(root, isa):
 
 def past_vex(mnemonic, have):
     """An instruction without a v, such as lzcnt, that the CPU was not asked for."""
-    return bool(PAST_SSE2.match(mnemonic)) and mnemonic.rstrip("lqw").upper() not in have | IMPLIED
+    return bool(PAST_SSE2.match(mnemonic)) and mnemonic.rstrip("lqw").upper() not in have
 
 
 def check_x86(tools, root, core, isas):
