@@ -123,7 +123,7 @@ static void plot_roof(FILE *out, const json_t *report, const names *kernels, con
         fputs("0.001 NaN\nEND\n", out);
     }
     fprintf(out, "set title \"operations of %s and their roofs\"\nset xlabel \"operations per byte\"\n"
-                 "set ylabel \"10^9 operations per second\"\nset logscale xy\nset xrange [0.5:64]\nset yrange [1:*]\nplot ",
+                 "set ylabel \"10^9 operations per second\"\nset logscale xy\nset xrange [0.5:64]\nset yrange [1:1000]\nplot ",
             isa);
     for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
         double bytes = fmax(limit_of(report, "stream_copy", isa, levels[i], "bytes_per_second"),
@@ -200,7 +200,7 @@ static void write_script(FILE *out, const json_t *report, const char *picture)
     }
     const char *isa = softfocus_bench_string(json_object_get(report, "context"), "isa");
     fprintf(out, "set terminal svg size 900,1500 font 'sans,12' noenhanced\nset output '%s'\n"
-                 "set multiplot layout 3,1\nset grid\nset key outside right top\n", picture);
+                 "set multiplot layout 3,1\nset grid\nset key outside right top samplen 2\n", picture);
     plot_roof(out, report, &kernels, isa);
     plot_classes(out, report, &kernels, isa);
     plot_isas(out, report, &kernels);

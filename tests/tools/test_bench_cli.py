@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -103,6 +104,16 @@ class Compare(Case):
         found = self.verdict(first, second)
         self.assertEqual(found[6], "no difference" if p >= 0.05 else "A is faster")
         self.assertAlmostEqual(float(found[7]), p, places=4)
+
+    def test_ties(self):
+        """Against the normal approximation, with the variance of the ranks as they are."""
+        first, second = [1.0, 2.0, 2.0, 3.0, 3.0, 3.0, 4.0], [3.0, 3.0, 4.0, 5.0, 5.0, 6.0, 6.0]
+        every = sorted(first + second)
+        ranks = {x: statistics.mean(i for i, y in enumerate(every) if y == x) for x in every}
+        variance = statistics.variance(ranks[x] for x in every) * len(first) * len(second) / len(every)
+        distance = abs(sum(ranks[x] for x in first) - statistics.mean(ranks[x] for x in every) * len(first)) - 0.5
+        p = 2 * statistics.NormalDist().cdf(-distance / variance**0.5)
+        self.assertAlmostEqual(float(self.verdict(first, second)[7]), p, places=4)
 
     def test_verdicts(self):
         fast, slow = [1 + i / 100 for i in range(7)], [2 + i / 100 for i in range(7)]
