@@ -81,12 +81,18 @@ struct views {
     size_t count;
 };
 
+/* Without a sign, as strides of an empty tensor may be anything: their product may wrap. */
+static int steps_evenly(ptrdiff_t stride, size_t count, ptrdiff_t stride_below)
+{
+    return (size_t)stride == count * (size_t)stride_below;
+}
+
 /* Makes outer and inner one axis, inner, where every view steps through them evenly: positions keep their numbers. */
 static void join_positions(struct views views)
 {
     size_t inner = views.shape->inner;
     for (size_t i = 0; i < views.count; i++)
-        if (inner > 1 && views.view[i]->data && views.view[i]->outer_stride != (ptrdiff_t)inner * views.view[i]->inner_stride)
+        if (inner > 1 && views.view[i]->data && !steps_evenly(views.view[i]->outer_stride, inner, views.view[i]->inner_stride))
             return;
     for (size_t i = 0; i < views.count; i++)
         if (inner == 1)
@@ -100,7 +106,7 @@ static void join_elements(struct views views)
 {
     size_t inner = views.shape->inner;
     for (size_t i = 0; i < views.count; i++)
-        if (inner > 1 && views.view[i]->data && views.view[i]->class_stride != (ptrdiff_t)inner * views.view[i]->inner_stride)
+        if (inner > 1 && views.view[i]->data && !steps_evenly(views.view[i]->class_stride, inner, views.view[i]->inner_stride))
             return;
     for (size_t i = 0; i < views.count; i++)
         if (inner == 1)

@@ -90,7 +90,7 @@ SOFTFOCUS_INLINE struct focal focal(const struct softfocus_softmax_focal_args *a
     vd safe_rest = vd_max(vd_set1(0x1p-60), rest);
     vd product = vd_div(one, vd_mul(sum, safe_rest));
     vd inverse_sum = vd_mul(safe_rest, product);
-    vd u = vd_mul(rest, inverse_sum);
+    vd u = vd_min(one, vd_mul(rest, inverse_sum)); /* past 1 by a rounding, an extreme gamma would make it inf */
     vd finite_nll = vd_min(vd_set1((double)__FLT_MAX__), nll);
     vd quotient = vd_mul(vd_mul(target_exp, finite_nll), vd_mul(sum, product));
     quotient = vd_select_less(rest, vd_set1(0x1p-40), one, quotient);

@@ -8,6 +8,7 @@
 #include <float.h>
 #include <limits.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -237,7 +238,8 @@ BREAK(loss_in_index, request->loss = &request->memory.index64[2])
 BREAK(loss_in_dense, request->loss = request->memory.input[1])
 BREAK(loss_in_weights, (use_weight(request, 0, 1.0f), request->options.reduction = SOFTFOCUS_SUM,
                         request->loss = request->memory.class_weight))
-BREAK(loss_just_before, request->loss = request->memory.output - POSITIONS + 1)
+BREAK(loss_just_before, /* from the whole, as before an array there is nothing to C */
+      request->loss = (char *)&request->memory + offsetof(visible, output) - (POSITIONS - 1) * sizeof(float))
 BREAK(grad_in_index, (request->targets.index = &request->memory.output[SIZE / 2 - 1]))
 BREAK(grad_in_weights, request->options.class_weight = &request->memory.output[SIZE - 1])
 /* Targets are not among what a gradient may take the place of. */

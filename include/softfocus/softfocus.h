@@ -15,6 +15,7 @@
  *     SOFTFOCUS_OK, and then no output has been touched.
  *   - Results have the same bits for any number of threads, any alignment, and any way of splitting a batch of
  *     positions over several calls (reduced sums excepted: a sum depends on the positions that it covers).
+ *   - It uses less than 64 KiB of stack, and 2^32 - 1 classes at most (more: UNSUPPORTED).
  *   - The caller's rounding mode and flush-to-zero settings do not change results; they are as before on return. */
 #ifndef SOFTFOCUS_H
 #define SOFTFOCUS_H
@@ -240,12 +241,13 @@ typedef struct softfocus_focal_options {
     double alpha;              /* <= 1; softmax: a factor of every position; sigmoid: alpha for positives, 1 - alpha for
                                   negatives. Negative: off (a factor of 1). 0 is a weight of 0 */
     const float *class_weight; /* [classes] or NULL; softmax: by the target's class, sigmoid: by column. Weights that are
-                                  used must be finite and >= 0; the accuracy stated below holds for those <= 2^30 */
+                                  used must be finite and >= 0; the accuracy stated below holds for 0 and for
+                                  2^-60 to 2^30 */
     const float *class_gamma;  /* [classes] or NULL: instead of gamma (UNSUPPORTED in this version) */
     int64_t ignore_index;      /* index targets: positions with this target give loss 0 and gradient 0 */
     int64_t background_index;  /* sigmoid + index: all classes negative (UNSUPPORTED unless -1 in this version) */
     double label_smoothing;    /* in [0, 1] (UNSUPPORTED unless 0 in this version) */
-    double normalizer;         /* > 0: MEAN divides by this instead; 0: off */
+    double normalizer;         /* > 0: MEAN divides by this instead; 0: off. The accuracy stated below holds from 2^-60 on */
 } softfocus_focal_options;
 
 /* mean, gamma 2, alpha 0.25, no tables, ignore_index -100, background_index -1, no smoothing, normalizer 0. */
@@ -272,11 +274,11 @@ static inline softfocus_focal_options softfocus_focal_defaults(void)
  * and, where grad is given, its gradient in the same pass.
  *
  * logits: [outer, classes, inner], F32, any strides.
- * targets: class indices, I32 or I64, in [0, classes) or ignore_index. (Dense targets: UNSUPPORTED in this version.)
+ * targets: class indices, I32 or I64, in [0, classes) or ignore_index. (Dense targets: UNSUPPORTED in this version; both kinds at once: OPTION.)
  * options: NULL for softfocus_focal_defaults().
  * loss: contiguous F32; NONE: [outer, inner] values; MEAN or SUM: one value. MEAN divides by the sum of class_weight[t]
  *     over the positions that are not ignored (without class_weight: by their number), or by options->normalizer where it
- *     is > 0. Nothing left to average: loss NaN, gradients 0.
+ *     is > 0. Nothing left to average: loss NaN, gradients 0 (NaN where a logit makes its position NaN).
  * grad: NULL, or [outer, classes, inner], F32, any strides: d(reduced loss) / d(logits) (NONE: as if the gradient from
  *     above were 1).
  * In place: grad may be logits; any other overlap of loss or grad with anything is an error.
@@ -311,7 +313,8 @@ SOFTFOCUS_API softfocus_status softfocus_softmax_focal_loss(const softfocus_cont
  *     elements, or by options->normalizer where it is > 0; no elements: NaN.
  * grad, in place: as for softfocus_softmax_focal_loss.
  * Special values: NaN stays at its own element; +inf and -inf give the limits.
- * Accuracy: loss within 5 ulp, gradient within 6.5 ulp, any gamma (y of 0 or 1; NONE and SUM, MEAN adds one).
+ * Accuracy: loss within 5 ulp, gradient within 6.5 ulp, any gamma (y of 0 or 1; NONE and SUM, MEAN adds one; in a sum of
+ *     subnormal losses each may err by 5 * 2^-149). Between 0 and 1, within 1 ulp of the sum of the magnitudes of the terms.
  * Threads: elements are split over context->parallel_for; sums as above.
  * Errors: as softfocus_softmax_focal_loss, TARGET excepted.
  * Formula: torchvision.ops.sigmoid_focal_loss. */

@@ -1,6 +1,7 @@
 /* The case of softfocus_softmax_focal_loss, class indices for targets. */
 #include "instance.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -104,7 +105,7 @@ static double expect_position(softfocus_case *instance, size_t o, size_t i, doub
     double weight = (spec->alpha < 0.0 ? 1.0 : spec->alpha) * class_weight(instance, target);
     softfocus_case_position(&instance->arrays[LOGITS], o, i, logits);
     return softfocus_oracle_softmax_focal_loss(logits, spec->classes, (size_t)target, spec->gamma, weight,
-                                               weight / divide_by, grad);
+                                               fmin(weight / divide_by, DBL_MAX), grad);
 }
 
 static void expect(softfocus_case *instance)
