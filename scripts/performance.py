@@ -22,7 +22,8 @@ Two roofs are measured beside each kernel and shape, in the same run, without ro
 - **Arithmetic.** The kernels are written over a small vocabulary (`kernels/simd/`), whose words are one instruction or a few. A
   second copy of the kernels counts them (`bench/roof/counting.h`): the words that one call at this shape uses, on this ISA. The
   same words, in the same proportions, are then timed in an order in which none waits for the result of another, on data in
-  registers and the L1 cache (`bench/roof/mix.c`): in 256 steps of up to 32 times the same word. So which words share an
+  registers and the L1 cache (`bench/roof/mix.c`): in 256 steps of up to 32 times the same word, or of
+  up to 8, whichever is faster. So which words share an
   execution port, and how many run in one cycle, is measured and not looked up. Not counted are addresses, loops, constants, and
   words whose operands are the same each time, which a compiler hoists out of the loop.
   The figure lies between the slowest kind of words alone and the sum of all kinds, one after the other; the benchmark's tests
@@ -30,8 +31,10 @@ Two roofs are measured beside each kernel and shape, in the same run, without ro
 - **Streaming.** As many bytes as a call must at least read and write, from as many tensors of the same size, with one addition
   at most: in the cache where they fit, and with plain or non-temporal stores, whichever is faster.
 
-The roof is the slower of the two (bold), and a kernel's share is the roof's time over its own. A share a little above 100 % is
-the arithmetic roof's error: a compiler merges some words (a mask into the operation that uses it, a load into an addition).
+The roof is the slower of the two (bold), and a kernel's share is the roof's time over its own. The arithmetic roof is what was
+reached, and not a proof: going from word to word costs the mix a few slots, and a compiler merges some words in the kernel (a mask
+into the operation that uses it, a load into an addition). Shares of up to 125 % have been seen, and a figure should be read as
+that uncertain. What the words themselves are too many of does not show here, but against other libraries.
 
 Times are CPU time of one thread, the median of the repetitions; roofs are medians of samples taken between them.
 """

@@ -26,20 +26,20 @@ static void cut(softfocus_case_spec *spec)
     spec->outer = outer < 1 ? 1 : outer < spec->outer ? outer : spec->outer;
 }
 
-int softfocus_words_count(const softfocus_case_spec *original, const char *isa, double per_element[SOFTFOCUS_WORD_COUNT])
+int softfocus_words_count(const softfocus_case_spec *spec, const char *isa, double per_element[SOFTFOCUS_WORD_COUNT])
 {
-    softfocus_case_spec spec = *original;
-    spec.kernel = softfocus_case_kernel_find(original->kernel->name); /* this library's own */
-    cut(&spec);
+    softfocus_case_spec part = *spec;
+    part.kernel = softfocus_case_kernel_find(spec->kernel->name); /* this library's own */
+    cut(&part);
     softfocus_context context = softfocus_context_defaults();
     context.isa = softfocus_isa_find(isa);
-    if (spec.kernel == NULL || context.isa == NULL)
+    if (part.kernel == NULL || context.isa == NULL)
         return -1;
-    softfocus_case *instance = softfocus_case_make(&spec);
+    softfocus_case *instance = softfocus_case_make(&part);
     memset(softfocus_words, 0, sizeof softfocus_words);
     int failed = softfocus_case_run(instance, &context) != SOFTFOCUS_OK;
     for (size_t w = 0; w < SOFTFOCUS_WORD_COUNT; w++)
-        per_element[w] = (double)softfocus_words[w] / (double)softfocus_case_elements(&spec);
+        per_element[w] = (double)softfocus_words[w] / (double)softfocus_case_elements(&part);
     softfocus_case_free(instance);
     return failed ? -1 : 0;
 }

@@ -74,10 +74,14 @@
         __asm__ volatile("" : : IN_VECTOR(columns[0]), IN_VECTOR(columns[1]), IN_VECTOR(columns[2]), IN_VECTOR(columns[3])); \
     } while (0)
 
-#define REPEAT_1(once) once
-#define REPEAT_4(once) once once once once
-#define REPEAT_16(once) REPEAT_4(once) REPEAT_4(once) REPEAT_4(once) REPEAT_4(once)
-#define REPEAT_32(once) REPEAT_16(once) REPEAT_16(once)
+#define COARSE_1(once) once
+#define COARSE_4(once) once once once once
+#define COARSE_16(once) COARSE_4(once) COARSE_4(once) COARSE_4(once) COARSE_4(once)
+#define COARSE_32(once) COARSE_16(once) COARSE_16(once)
+#define FINE_1(once) once
+#define FINE_4(once) once
+#define FINE_16(once) COARSE_4(once)
+#define FINE_32(once) COARSE_4(once) COARSE_4(once)
 
 /* An ISA without a table has no such word, and its kernels do not use it. */
 #if !VF_TABLE_BITS
@@ -95,9 +99,9 @@ static _Alignas(64) float from[4 * VF_LANES + 64], onto[4 * VF_LANES + 64];
 static _Alignas(64) double wide[VF_LANES];
 static _Alignas(64) int32_t whole[VF_LANES];
 
-/* A step: one function per word. */
-#define WORD(kind, repeat, result, name, fresh, arguments)                                                             \
-    static void step_##name(void)                                                                                      \
+/* A step: one function per word and grain. */
+#define STEP(grain, repeat, result, name, fresh, arguments)                                                             \
+    static void grain##_##name(void)                                                                                    \
     {                                                                                                                  \
         vf a = vf_set1(1.5f), b = vf_set1(0.75f), c = vf_set1(1.25f), four[4] = {a, a, b, b};                          \
         vi i = vi_set1(3), j = vi_set1(5);                                                                             \
@@ -111,23 +115,26 @@ static _Alignas(64) int32_t whole[VF_LANES];
         size_t lanes = VF_LANES > 1 ? VF_LANES - 1 : 1, columns_count = 4;                                             \
         (void)a, (void)b, (void)c, (void)four, (void)i, (void)j, (void)m, (void)n, (void)x, (void)y, (void)z;          \
         (void)table, (void)p, (void)q, (void)integers, (void)doubles, (void)lanes, (void)columns_count;                \
-        REPEAT_##repeat(FRESH_##fresh; DO_##result(name arguments);)                                                   \
+        grain##_##repeat(FRESH_##fresh; DO_##result(name arguments);)                                                  \
     }
+#define WORD(kind, repeat, result, name, fresh, arguments)                                                             \
+    STEP(COARSE, repeat, result, name, fresh, arguments)                                                               \
+    STEP(FINE, repeat, result, name, fresh, arguments)
 #include "words.def"
 #undef WORD
 
 /* Each step is called from a place of its own, which always calls the same while a mix is timed, so that every jump is
    foreseen: with one place for all (an interpreter's loop) that took more time than the words. */
-static void run(const uint8_t steps[SOFTFOCUS_MIX_STEPS], size_t rounds)
+static void run(const uint8_t steps[SOFTFOCUS_MIX_STEPS], enum softfocus_grain grain, size_t rounds)
 {
-    static void (*const functions[])(void) = {
-#define WORD(kind, repeat, result, name, fresh, arguments) step_##name,
+    static void (*const functions[][SOFTFOCUS_GRAINS])(void) = {
+#define WORD(kind, repeat, result, name, fresh, arguments) {COARSE_##name, FINE_##name},
 #include "words.def"
 #undef WORD
     };
     void (*calls[SOFTFOCUS_MIX_STEPS])(void);
     for (size_t step = 0; step < SOFTFOCUS_MIX_STEPS; step++)
-        calls[step] = functions[steps[step]];
+        calls[step] = functions[steps[step]][grain];
     _Static_assert(SOFTFOCUS_MIX_STEPS == 256, "as many calls");
     for (; rounds > 0; rounds--) {
 #define CALL_4(n) calls[n](), calls[(n) + 1](), calls[(n) + 2](), calls[(n) + 3]();
@@ -135,6 +142,9 @@ static void run(const uint8_t steps[SOFTFOCUS_MIX_STEPS], size_t rounds)
 #define CALL_64(n) CALL_16(n) CALL_16((n) + 16) CALL_16((n) + 32) CALL_16((n) + 48)
         CALL_64(0) CALL_64(64) CALL_64(128) CALL_64(192)
     }
+#ifdef __AVX__
+    _mm256_zeroupper(); /* steps leave that out */
+#endif
 }
 
 /* ---- Streams --------------------------------------------------------------------------------------------------------- */

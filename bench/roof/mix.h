@@ -8,7 +8,11 @@
 
 #include "words.h"
 
-enum { SOFTFOCUS_MIX_STEPS = 256 }; /* of a mix: each is a word, so often as words.def says */
+enum { SOFTFOCUS_MIX_STEPS = 256 }; /* of a mix: each is a word, several times */
+
+/* How often: as words.def says, or a quarter of that. Coarse steps cost less between them, fine ones fill fewer of the CPU's
+   queues with what waits for the same port: which one comes nearer to its limits depends on both. */
+enum softfocus_grain { SOFTFOCUS_COARSE, SOFTFOCUS_FINE, SOFTFOCUS_GRAINS };
 
 enum { SOFTFOCUS_STREAM_BLOCK = 128 }; /* streams take multiples of this many floats */
 
@@ -23,7 +27,7 @@ typedef struct softfocus_mix {
     size_t lanes;
     int has_non_temporal;
     /* Goes through all steps `rounds` times. No operation needs the result of another. */
-    void (*run)(const uint8_t steps[SOFTFOCUS_MIX_STEPS], size_t rounds);
+    void (*run)(const uint8_t steps[SOFTFOCUS_MIX_STEPS], enum softfocus_grain grain, size_t rounds);
     /* Walks over `count` floats of one or two sources (second NULL). */
     void (*stream)(enum softfocus_stream what, const float *first, const float *second, float *target, size_t count);
 } softfocus_mix;

@@ -79,6 +79,13 @@ static const struct {
 #undef WORD
 };
 
+/* How often a step of a grain has a word. */
+static size_t repeat_of(size_t word, enum softfocus_grain grain)
+{
+    size_t repeat = words[word].repeat;
+    return grain == SOFTFOCUS_COARSE || repeat == 1 ? repeat : repeat / 4;
+}
+
 const char *softfocus_word_name(size_t word)
 {
     return word < SOFTFOCUS_WORD_COUNT ? words[word].name : NULL;
@@ -88,7 +95,7 @@ size_t softfocus_word_run(const softfocus_mix *mix, size_t word, size_t rounds)
 {
     uint8_t steps[SOFTFOCUS_MIX_STEPS];
     memset(steps, (int)word, sizeof steps);
-    mix->run(steps, rounds);
+    mix->run(steps, SOFTFOCUS_COARSE, rounds);
     return sizeof steps * words[word].repeat * rounds;
 }
 
@@ -204,9 +211,11 @@ struct softfocus_roof {
     const softfocus_mix *mix;
     double elements, bytes;               /* of one call */
     double per_element[SOFTFOCUS_WORD_COUNT]; /* words */
-    uint8_t steps[SOFTFOCUS_MIX_STEPS];
-    double elements_per_round; /* whose words are in the steps */
-    double rest;               /* seconds per element: what rounding to whole steps left out, or added */
+    struct schedule {
+        uint8_t steps[SOFTFOCUS_MIX_STEPS];
+        double elements; /* whose words are in the steps */
+        double rest;     /* seconds per element: what rounding to whole steps left out, or added */
+    } schedules[SOFTFOCUS_GRAINS];
     size_t sources, tensor_count;
     int writes;
     size_t samples;
@@ -214,12 +223,13 @@ struct softfocus_roof {
 };
 
 /* As many steps of each word as its share asks for, spread evenly. */
-static void schedule(softfocus_roof *roof)
+static void schedule(softfocus_roof *roof, enum softfocus_grain grain)
 {
+    struct schedule *schedule = &roof->schedules[grain];
     const double *seconds = word_seconds(roof->mix);
     double wanted[SOFTFOCUS_WORD_COUNT], taken[SOFTFOCUS_WORD_COUNT] = {0}, sum = 0.0;
     for (size_t w = 0; w < SOFTFOCUS_WORD_COUNT; w++)
-        sum += wanted[w] = roof->per_element[w] / (double)words[w].repeat;
+        sum += wanted[w] = roof->per_element[w] / (double)repeat_of(w, grain);
     for (size_t step = 0; step < SOFTFOCUS_MIX_STEPS; step++) {
         size_t next = 0;
         double most = -INFINITY;
@@ -231,11 +241,11 @@ static void schedule(softfocus_roof *roof)
             }
         }
         taken[next] += 1.0;
-        roof->steps[step] = (uint8_t)next;
+        schedule->steps[step] = (uint8_t)next;
     }
-    roof->elements_per_round = SOFTFOCUS_MIX_STEPS / sum;
+    schedule->elements = SOFTFOCUS_MIX_STEPS / sum;
     for (size_t w = 0; w < SOFTFOCUS_WORD_COUNT; w++)
-        roof->rest += (wanted[w] - taken[w] / roof->elements_per_round) * (double)words[w].repeat * seconds[w];
+        schedule->rest += (wanted[w] - taken[w] / schedule->elements) * (double)repeat_of(w, grain) * seconds[w];
 }
 
 softfocus_roof *softfocus_roof_make(const softfocus_case_spec *spec, const softfocus_mix *mix)
@@ -249,7 +259,8 @@ softfocus_roof *softfocus_roof_make(const softfocus_case_spec *spec, const softf
         free(roof);
         return NULL;
     }
-    schedule(roof);
+    schedule(roof, SOFTFOCUS_COARSE);
+    schedule(roof, SOFTFOCUS_FINE);
     size_t tensors = (size_t)(roof->bytes / (sizeof(float) * roof->elements)); /* class indices are less than one */
     roof->sources = tensors - (size_t)roof->writes > 1 ? 2 : 1;
     size_t most = BEYOND_CACHE * softfocus_cache_size(SOFTFOCUS_CACHE_LEVELS), size = softfocus_case_bytes(spec);
@@ -263,16 +274,22 @@ void softfocus_roof_free(softfocus_roof *roof)
     free(roof);
 }
 
+/* The better one of both grains. */
 static double sample_arithmetic(const softfocus_roof *roof)
 {
-    roof->mix->run(roof->steps, 4); /* until the jumps are known */
-    double begin = softfocus_roof_now(), end, rounds = 0.0;
-    do {
-        roof->mix->run(roof->steps, 8);
-        rounds += 8.0;
-        end = softfocus_roof_now();
-    } while (end - begin < SAMPLE_SECONDS);
-    return ((end - begin) / (rounds * roof->elements_per_round) + roof->rest) * roof->elements;
+    double best = INFINITY;
+    for (int grain = SOFTFOCUS_COARSE; grain < SOFTFOCUS_GRAINS; grain++) {
+        const struct schedule *schedule = &roof->schedules[grain];
+        roof->mix->run(schedule->steps, (enum softfocus_grain)grain, 4); /* until the jumps are known */
+        double begin = softfocus_roof_now(), end, rounds = 0.0;
+        do {
+            roof->mix->run(schedule->steps, (enum softfocus_grain)grain, 8);
+            rounds += 8.0;
+            end = softfocus_roof_now();
+        } while (end - begin < SAMPLE_SECONDS / 2);
+        best = fmin(best, (end - begin) / (rounds * schedule->elements) + schedule->rest);
+    }
+    return best * roof->elements;
 }
 
 static double sample_streaming(const softfocus_roof *roof)
