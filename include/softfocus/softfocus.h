@@ -274,7 +274,8 @@ static inline softfocus_focal_options softfocus_focal_defaults(void)
  * and, where grad is given, its gradient in the same pass.
  *
  * logits: [outer, classes, inner], F32, any strides.
- * targets: class indices, I32 or I64, in [0, classes) or ignore_index. (Dense targets: UNSUPPORTED in this version; both kinds at once: OPTION.)
+ * targets: class indices, I32 or I64, in [0, classes) or ignore_index. (Dense targets: UNSUPPORTED in this version; both
+ *     kinds at once: OPTION.)
  * options: NULL for softfocus_focal_defaults().
  * loss: contiguous F32; NONE: [outer, inner] values; MEAN or SUM: one value. MEAN divides by the sum of class_weight[t]
  *     over the positions that are not ignored (without class_weight: by their number), or by options->normalizer where it
