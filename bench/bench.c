@@ -11,9 +11,9 @@
  * Counters: ns_per_element, elements_per_second, bytes_per_second (those that a call must at least move),
  * speedup_over_scalar, and of ours arithmetic_ns_per_element and streaming_ns_per_element, the two roofs (roof/roof.h),
  * roof_share, the slower one's time over the call's, operations_per_element, and arithmetic_from and arithmetic_to, between
- * which the arithmetic roof must lie. Machines are noisy and slow down when hot, so scalar is not timed once and for all: a short sample
- * of it, and of the roofs, is taken next to each measurement, and the median of a problem's samples so far is what counts.
- * The scalar rows show what noise is left: their speed-up should be 1. Counters are of CPU time, which other programs on
+ * which the arithmetic roof must lie. Machines are noisy and slow down when hot, so scalar is not timed once and for all: a
+ * short sample of it, and of the roofs, is taken next to each measurement, and the median of a problem's samples so far is
+ * what counts. The scalar rows show what noise is left: their speed-up should be 1. Counters are of CPU time, which other programs on
  * the machine disturb least, and of the whole process, so that a peer which starts threads is charged for them; Google
  * Benchmark reports wall time beside it.
  *

@@ -41,7 +41,7 @@ def read_table():
 
 def write_table(rows):
     head = [line for line in TABLE.read_text().splitlines() if line.startswith("#")]
-    lines = [f"{compiler} {kernel} {isa} {shape} {count:.3f}" for (compiler, kernel, isa, shape), count in sorted(rows.items())]
+    lines = [" ".join(row) + f" {count:.3f}" for row, count in sorted(rows.items())]
     TABLE.write_text("\n".join(head + lines) + "\n")
 
 

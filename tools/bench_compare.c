@@ -1,7 +1,8 @@
 /* softfocus bench --compare: what differs between two machines, then each benchmark that both reports have.
  *
- * Two sets of repetitions are compared by the rank test of Mann and Whitney, as Google Benchmark's compare.py does: it asks
- * nothing of how times are distributed. Where neither has ties, its p is exact; else the normal approximation. */
+ * Two sets of repetitions are compared by the rank test of Mann and Whitney, as Google Benchmark's compare.py
+ * does: it asks nothing of how times are distributed. Where neither has ties, its p is exact; else the normal
+ * approximation. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 #include "command.h"
 #include "table.h"
 
-enum { MAX_RUNS = 64 };          /* repetitions of one benchmark that are looked at */
+enum { MAX_RUNS = 64 };           /* repetitions of one benchmark that are looked at */
 static const double LEVEL = 0.05; /* of p: below it two times differ */
 
 /* One benchmark's repetitions. */
@@ -35,9 +36,9 @@ static const char *text_of(const json_t *context, const char *key, char text[64]
 
 static void print_differences(const json_t *first, const json_t *second)
 {
-    static const char *const keys[] = {"cpu_model", "num_cpus",  "mhz_per_cpu", "cache_l1",
-                                       "cache_l2",  "cache_l3",  "isa",         "isas",
-                                       "compiler",  "flags",     "softfocus_version"};
+    static const char *const keys[] = {"cpu_model",        "num_cpus", "mhz_per_cpu", "cache_l1", "cache_l2",
+                                       "cache_l3",         "isa",      "isas",        "compiler", "flags",
+                                       "softfocus_version"};
     size_t found = 0;
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         char a[64], b[64];
@@ -66,7 +67,8 @@ static double median(const double *values, size_t count)
     return count % 2 == 1 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2.0;
 }
 
-/* U: pairs in which the first is larger, a tie being half of one. *ties: the sum of t^3 - t over groups of t equal values. */
+/* U: pairs in which the first is larger, a tie being half of one. *ties: the sum of t^3 - t over groups of t
+ * equal values. */
 static double rank_sum(const runs *a, const runs *b, double *ties)
 {
     double all[2 * MAX_RUNS], u = 0.0;
@@ -88,15 +90,16 @@ static double rank_sum(const runs *a, const runs *b, double *ties)
     return u;
 }
 
-/* The probability of so small a U or a smaller one: of all orders of n and m values, those with U <= u. ways[i][k]: orders of
-   i first values among the m and U of k, built up value by value. */
+/* The probability of so small a U or a smaller one: of all orders of n and m values, those with U <= u.
+   ways[i][k]: orders of i first values among the m and U of k, built up value by value. */
 static double exact_tail(size_t n, size_t m, size_t u)
 {
     size_t most = n * m;
     double *ways = softfocus_tool_allocate((n + 1) * (most + 1), sizeof *ways);
     for (size_t i = 0; i <= n; i++)
         ways[i * (most + 1)] = i == 0 ? 1.0 : 0.0;
-    /* With j values of the second set below it, a value of the first adds j to U: the Gaussian binomial coefficient. */
+    /* With j values of the second set below it, a value of the first adds j to U: the Gaussian binomial
+     * coefficient. */
     for (size_t j = 0; j <= m; j++)
         for (size_t i = 1; i <= n; i++)
             for (size_t k = j; k <= most; k++)
@@ -139,7 +142,8 @@ static runs runs_of(const json_t *report, const char *run_name)
     json_array_foreach(json_object_get(report, "benchmarks"), index, benchmark)
     {
         double ns = softfocus_bench_number(benchmark, "ns_per_element");
-        if (found.count < MAX_RUNS && strcmp(softfocus_bench_string(benchmark, "run_type"), "iteration") == 0 &&
+        if (found.count < MAX_RUNS &&
+            strcmp(softfocus_bench_string(benchmark, "run_type"), "iteration") == 0 &&
             strcmp(softfocus_bench_string(benchmark, "run_name"), run_name) == 0 &&
             !json_is_true(json_object_get(benchmark, "error_occurred")) && ns > 0.0) {
             found.ns[found.count] = ns;
@@ -201,7 +205,10 @@ static bool add_row(table *t, const json_t *first, const json_t *second, const c
     softfocus_table_cell(t, "%.3f", ns_b / ns_a);
     if (enough(&a, &b)) {
         double p = p_value(&a, &b);
-        softfocus_table_cell(t, "%s", p >= LEVEL ? "no difference" : ns_b < ns_a ? "B is faster" : "A is faster");
+        softfocus_table_cell(t, "%s",
+                             p >= LEVEL    ? "no difference"
+                             : ns_b < ns_a ? "B is faster"
+                                           : "A is faster");
         softfocus_table_cell(t, "%.4f", p);
     } else {
         softfocus_table_cell(t, "too few runs");
@@ -215,7 +222,8 @@ static bool add_row(table *t, const json_t *first, const json_t *second, const c
 static table *new_table(void)
 {
     table *t = softfocus_table_new("lllrrrlrrr");
-    static const char *const heads[] = {"kernel", "shape", "by", "ns A", "ns B", "B/A", "", "p", "roof A", "roof B"};
+    static const char *const heads[] = {"kernel", "shape", "by", "ns A",   "ns B",
+                                        "B/A",    "",      "p",  "roof A", "roof B"};
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
         softfocus_table_cell(t, "%s", heads[i]);
     return t;
@@ -242,7 +250,8 @@ static int compare(const json_t *first, const json_t *second)
     if (add_rows(NULL, first, second) == 0)
         return softfocus_complain(NULL, "the two reports have no benchmark in common");
     print_differences(json_object_get(first, "context"), json_object_get(second, "context"));
-    puts("ns per element: medians; B/A below 1: B is faster; p: the rank test of Mann and Whitney; roof: the share of its "
+    puts("ns per element: medians; B/A below 1: B is faster; p: the rank test of Mann and Whitney; roof: the "
+         "share of its "
          "own machine's roof\n");
     table *t = new_table();
     (void)add_rows(t, first, second);

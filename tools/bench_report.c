@@ -54,7 +54,8 @@ static void split_peer(const char *name, name_parts *parts)
     }
 }
 
-/* An ISA of another build or CPU family is one too: KERNEL/f32/ISA/SHAPE has a third slash, and a shape a colon first. */
+/* An ISA of another build or CPU family is one too: KERNEL/f32/ISA/SHAPE has a third slash, and a shape a
+ * colon first. */
 name_parts softfocus_bench_split_name(const char *name)
 {
     name_parts parts = {0};

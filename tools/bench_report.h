@@ -1,4 +1,5 @@
-/* A report of softfocus-bench: Google Benchmark's JSON, and how its names are made. For cmd_bench.c and bench_*.c. */
+/* A report of softfocus-bench: Google Benchmark's JSON, and how its names are made. For cmd_bench.c and
+ * bench_*.c. */
 #ifndef SOFTFOCUS_TOOLS_BENCH_REPORT_H
 #define SOFTFOCUS_TOOLS_BENCH_REPORT_H
 
@@ -24,8 +25,8 @@ bool softfocus_bench_is_row(const json_t *benchmark);
 /* `softfocus bench --compare`: two reports. The exit status. */
 int softfocus_bench_compare(const char *first, const char *second);
 
-/* `softfocus bench --roofline`: DIR/roofline.json, .svg and .html from a report. `folder` is made where it is missing. The
-   exit status. */
+/* `softfocus bench --roofline`: DIR/roofline.json, .svg and .html from a report. `folder` is made where it is
+   missing. The exit status. */
 int softfocus_bench_write_roofline(const char *folder, const char *json, size_t size);
 
 /* Whether gnuplot can be started; else after a message, false. */

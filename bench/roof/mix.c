@@ -71,7 +71,8 @@
     do {                                                                                                               \
         vf columns[4];                                                                                                 \
         call;                                                                                                          \
-        __asm__ volatile("" : : IN_VECTOR(columns[0]), IN_VECTOR(columns[1]), IN_VECTOR(columns[2]), IN_VECTOR(columns[3])); \
+        __asm__ volatile("" : : IN_VECTOR(columns[0]), IN_VECTOR(columns[1]));                                         \
+        __asm__ volatile("" : : IN_VECTOR(columns[2]), IN_VECTOR(columns[3]));                                         \
     } while (0)
 
 #define COARSE_1(once) once
