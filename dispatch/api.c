@@ -92,7 +92,8 @@ static void join_positions(struct views views)
 {
     size_t inner = views.shape->inner;
     for (size_t i = 0; i < views.count; i++)
-        if (inner > 1 && views.view[i]->data && !steps_evenly(views.view[i]->outer_stride, inner, views.view[i]->inner_stride))
+        if (inner > 1 && views.view[i]->data &&
+            !steps_evenly(views.view[i]->outer_stride, inner, views.view[i]->inner_stride))
             return;
     for (size_t i = 0; i < views.count; i++)
         if (inner == 1)
@@ -106,7 +107,8 @@ static void join_elements(struct views views)
 {
     size_t inner = views.shape->inner;
     for (size_t i = 0; i < views.count; i++)
-        if (inner > 1 && views.view[i]->data && !steps_evenly(views.view[i]->class_stride, inner, views.view[i]->inner_stride))
+        if (inner > 1 && views.view[i]->data &&
+            !steps_evenly(views.view[i]->class_stride, inner, views.view[i]->inner_stride))
             return;
     for (size_t i = 0; i < views.count; i++)
         if (inner == 1)

@@ -19,7 +19,8 @@
 #define PASTE(built) SELECT(COMMA_##built)
 #define IF_BUILT(built) PASTE(built)
 
-#define ISA(name, features) IF_BUILT(SOFTFOCUS_BUILT_##name)(extern const struct softfocus_kernels softfocus_kernels_##name##_f32;)
+#define ISA(name, features)                                                                                            \
+    IF_BUILT(SOFTFOCUS_BUILT_##name)(extern const struct softfocus_kernels softfocus_kernels_##name##_f32;)
 #include "dispatch/isa.def"
 #undef ISA
 

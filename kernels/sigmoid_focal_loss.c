@@ -88,8 +88,8 @@ SOFTFOCUS_INLINE vf hard_modulator(const struct constants *c, vf z, vf y, vf e_s
     return c->gamma == 0.0 ? vf_set1(1.0f) : modulate(c, margin(z, is_positive(y)), vf_mul_add(e, excess, e));
 }
 
-/* The results. A class weight goes into a up to 1, into post from there on. `plain`, a constant: there are no class weights and
-   a is nowhere 0. */
+/* The results. A class weight goes into a up to 1, into post from there on. `plain`, a constant: there are no class weights
+   and a is nowhere 0. */
 SOFTFOCUS_INLINE struct result hard_result(const struct constants *c, vf z, vf y, vf weight, vf e_scaled, vf excess,
                                            vf modulator, int plain)
 {
@@ -226,8 +226,8 @@ SOFTFOCUS_INLINE void put(const struct lines *lines, size_t i, size_t lanes, str
 }
 
 /* Whole vectors of hard targets in contiguous lines, from element i on; returns where they end. Step by step over a block,
-   whose values stay in the L1 cache: from z to the results is a chain of some 200 cycles, of which a CPU can overlap two or three
-   when it takes one vector after the other. Without the call of the other form in it, constants stay in registers. */
+   whose values stay in the L1 cache: from z to the results is a chain of some 200 cycles, of which a CPU can overlap two or
+   three when it takes one vector after the other. Without the call of the other form in it, constants stay in registers. */
 enum { HARD_BLOCK = 16 };
 
 SOFTFOCUS_INLINE size_t hard_stretch(const struct constants *c, const struct lines *lines, size_t i, int gradient, vd *sum)
