@@ -1,6 +1,6 @@
 /* What one instantiation of the kernels is: its ISA's vocabulary and the names of its functions. Every file in kernels/
- * that is compiled per ISA starts with this; meson.build passes -DSOFTFOCUS_ISA=avx2 and
- * -DSOFTFOCUS_ISA_HEADER="simd/avx2.h". */
+ * that is compiled per ISA starts with this; meson.build passes -DSOFTFOCUS_ISA=NAME and
+ * -DSOFTFOCUS_ISA_HEADER="simd/NAME.h". */
 #ifndef SOFTFOCUS_INSTANCE_H
 #define SOFTFOCUS_INSTANCE_H
 
@@ -13,7 +13,7 @@
 
 #include SOFTFOCUS_ISA_HEADER
 
-/* softfocus_NAME_avx2_f32. The element type is f32 until there is a second one. */
+/* softfocus_KERNEL_ISA_f32. The element type is f32 until there is a second one. */
 #define SOFTFOCUS_PASTE_(a, b, c) softfocus_##a##_##b##_##c
 #define SOFTFOCUS_PASTE(a, b, c) SOFTFOCUS_PASTE_(a, b, c)
 #define SOFTFOCUS_INSTANCE(name) SOFTFOCUS_PASTE(name, SOFTFOCUS_ISA, f32)
