@@ -315,7 +315,7 @@ SOFTFOCUS_API softfocus_status softfocus_softmax_focal_loss(const softfocus_cont
  * grad, in place: as for softfocus_softmax_focal_loss.
  * Special values: NaN stays at its own element; +inf and -inf give the limits.
  * Accuracy: loss within 5 ulp, gradient within 6.5 ulp, any gamma (y of 0 or 1; NONE and SUM, MEAN adds one; in a sum of
- *     subnormal losses each may err by 5 * 2^-149). Between 0 and 1, within 1 ulp of the sum of the magnitudes of the terms.
+ *     subnormal losses each may err by 5 * 2^-149, and one past F32's range makes the sum infinite). Between 0 and 1, within 1 ulp of the sum of the magnitudes of the terms.
  * Threads: elements are split over context->parallel_for; sums as above.
  * Errors: as softfocus_softmax_focal_loss, TARGET excepted.
  * Formula: torchvision.ops.sigmoid_focal_loss. */
