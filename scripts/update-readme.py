@@ -139,8 +139,8 @@ def easy(arguments):
 
 # ---- Speed: softfocus-bench ----------------------------------------------------------------------------------------
 
-FEW, MIDDLE, MANY, IMAGES = ("rows:65536/classes:2", "rows:4096/classes:91", "rows:1024/classes:1000",
-                             "images:8/classes:19/pixels:16384")
+FEW, MIDDLE, MANY, IMAGES = ("rows:65536/classes:2", "rows:65536/classes:91", "rows:1024/classes:1000",
+                             "images:4/classes:19/pixels:65536")
 PROBLEMS = (
     [("log_softmax", shape) for shape in (FEW, MIDDLE, MANY, IMAGES)]
     + [("log_softmax_backward", MANY), ("softmax_focal_loss", MANY)]
