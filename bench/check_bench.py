@@ -61,15 +61,18 @@ for isa in isas:
         check(name, limits.get(name, {}).get("ns_per_element", 0) > 0)
 
 # Every word that a kernel uses is counted, but for those that cost nothing.
-FREE = {"vf_set1", "vi_set1", "vd_set1", "vf_bits", "vf_from_bits", "vf_load_table", "vi_lane_numbers"}
+FREE = {"vf_set1", "vi_set1", "vd_set1", "vf_bits", "vf_from_bits", "vf_load_table", "vi_lane_numbers",
+        "vf_stream_end"}
+COUNTED_AS_ANOTHER = {"vf_stream"}
 BENCH = pathlib.Path(__file__).resolve().parent
 KERNELS = BENCH.parent / "kernels"
 listed = set(re.findall(r"^WORD\(\w+, \d+, \w+, (\w+),", (BENCH / "roof" / "words.def").read_text(), re.MULTILINE))
 counted = set(re.findall(r"^#define (v[fimd]_\w+)\(", (BENCH / "roof" / "counting.h").read_text(), re.MULTILINE))
+counted -= COUNTED_AS_ANOTHER
 vocabulary = set(re.findall(r"\b(v[fimd]_\w+)\(", (KERNELS / "simd" / "scalar.h").read_text()))
 used = {word for file in [*KERNELS.glob("*.c"), *KERNELS.glob("*.h")]
         for word in re.findall(r"\b(v[fimd]_\w+)\(", file.read_text())}
-missing = sorted((used & vocabulary) - listed - FREE)
+missing = sorted((used & vocabulary) - listed - FREE - COUNTED_AS_ANOTHER)
 check(f"every word of the kernels is in words.def: {' '.join(missing) or 'yes'}", not missing)
 check(f"words.def and counting.h have the same words: {' '.join(sorted(listed ^ counted)) or 'yes'}", listed == counted)
 

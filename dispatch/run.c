@@ -17,7 +17,7 @@ struct split {
     const struct softfocus_kernels *kernels;
     softfocus_invoke *invoke;
     const void *args;
-    size_t units, chunks, tasks;
+    size_t units, grain, chunks, tasks;
     double sums[CHUNK_MAX];
 };
 
@@ -27,14 +27,20 @@ static size_t fraction(size_t total, size_t part, size_t parts)
     return total / parts * part + total % parts * part / parts;
 }
 
+/* Where a chunk begins, and the one before it ends. */
+static size_t boundary(const struct split *split, size_t chunk)
+{
+    return chunk == split->chunks ? split->units : fraction(split->units, chunk, split->chunks) / split->grain * split->grain;
+}
+
 static void run_task(void *argument, size_t task)
 {
     struct split *split = argument;
     softfocus_fp_state caller = softfocus_fp_enter();
     size_t end = fraction(split->chunks, task + 1, split->tasks);
     for (size_t chunk = fraction(split->chunks, task, split->tasks); chunk < end; chunk++)
-        split->sums[chunk] = split->invoke(split->kernels, split->args, fraction(split->units, chunk, split->chunks),
-                                           fraction(split->units, chunk + 1, split->chunks));
+        split->sums[chunk] =
+            split->invoke(split->kernels, split->args, boundary(split, chunk), boundary(split, chunk + 1));
     softfocus_fp_leave(caller);
 }
 
@@ -48,17 +54,22 @@ static double add(const double *sums, size_t count)
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
-double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke, const void *args, size_t units,
-                     size_t cost)
+static size_t at_least_one(size_t a) { return a > 0 ? a : 1; }
+
+double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke, const void *args,
+                     struct softfocus_work work)
 {
-    if (units == 0)
+    if (work.units == 0)
         return 0.0;
     struct split split;
     split.kernels = context->isa->f32;
     split.invoke = invoke;
     split.args = args;
-    split.units = units;
-    split.chunks = smaller(smaller(CHUNK_MAX, units), units * cost / CHUNK_ELEMENTS + 1);
+    split.units = work.units;
+    split.grain = work.grain;
+    /* A chunk of a grain at least, so that none is empty. */
+    split.chunks = smaller(smaller(CHUNK_MAX, at_least_one(work.units / work.grain)),
+                           work.units * work.cost / CHUNK_ELEMENTS + 1);
     split.tasks = context->parallel_for && context->threads > 1 ? smaller(split.chunks, context->threads) : 1;
     if (split.tasks == 1)
         run_task(&split, 0);

@@ -16,9 +16,14 @@ typedef double softfocus_invoke(const struct softfocus_kernels *kernels, const v
 #include "kernels/kernels.def"
 #undef KERNEL
 
-/* Computes units 0 to units - 1, each of about `cost` elements, and returns the sum of what the kernel returned. context
-   is complete: its isa is set and supported. */
-double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke, const void *args, size_t units,
-                     size_t cost);
+struct softfocus_work {
+    size_t units, cost; /* how many; the elements of one, about */
+    size_t grain;       /* pieces for threads begin at its multiples */
+};
+
+/* Computes units 0 to units - 1 and returns the sum of what the kernel returned. context is complete: its isa is set and
+   supported. */
+double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke, const void *args,
+                     struct softfocus_work work);
 
 #endif

@@ -11,6 +11,9 @@
 /* For the regimes of a kernel: each is optimised by itself, with all registers to its own constants. */
 #define SOFTFOCUS_REGIME static __attribute__((noinline))
 
+/* For what several places of a kernel call, and too long to be in each. */
+#define SOFTFOCUS_SHARED static __attribute__((noinline, unused))
+
 #include SOFTFOCUS_ISA_HEADER
 
 /* softfocus_KERNEL_ISA_f32. The element type is f32 until there is a second one. */

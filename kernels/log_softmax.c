@@ -9,11 +9,11 @@ struct normalizer {
     vf high, low;
 };
 
-/* From 2^60 R. A row with +inf, or of -inf alone, becomes NaN by m - m. */
-SOFTFOCUS_INLINE struct normalizer normalizer(vf max, vd scaled_rest)
+/* From R in two parts, the first in units. A row with +inf, or of -inf alone, becomes NaN by m - m. */
+SOFTFOCUS_INLINE struct normalizer normalizer(vf max, vd scaled_rest, vd unit, vd more)
 {
     vd m = vd_widen(max);
-    vd rest = vd_mul_add(scaled_rest, vd_set1(EXP_SCALE_INVERSE), vd_sub(m, m));
+    vd rest = vd_mul_add(scaled_rest, unit, vd_add(more, vd_sub(m, m)));
     vd log = vd_log1p(rest);
     struct normalizer norm;
     norm.high = vd_narrow(vd_add(m, log));
@@ -21,41 +21,98 @@ SOFTFOCUS_INLINE struct normalizer normalizer(vf max, vd scaled_rest)
     return norm;
 }
 
-SOFTFOCUS_INLINE void write_row(const real *z, size_t classes, float high, float low, real *out)
+SOFTFOCUS_INLINE vf row_log_prob(const struct row_write *write, vf z, size_t i)
 {
-    vf h = vf_set1(high), l = vf_set1(low);
-    size_t i = 0;
-    for (; i + GROUP <= classes; i += GROUP)
-        for (size_t v = 0; v < GROUP; v += VF_LANES)
-            vf_store(out + i + v, vf_sub(vf_sub(vf_load(z + i + v), h), l));
-    for (; i + VF_LANES <= classes; i += VF_LANES)
-        vf_store(out + i, vf_sub(vf_sub(vf_load(z + i), h), l));
-    if (i < classes)
-        vf_store_part(out + i, vf_sub(vf_sub(row_load(z, classes, i), h), l), classes - i);
+    (void)i;
+    return vf_sub(vf_sub(z, write->a), write->b);
+}
+
+/* A batch of rows whose results are still to be written. */
+struct unwritten {
+    size_t inner, count;
+    float high[VF_LANES], low[VF_LANES];
+};
+
+SOFTFOCUS_INLINE struct row_write write_of(const struct softfocus_log_softmax_args *args, size_t outer,
+                                           const struct unwritten *rows, size_t r, int streams)
+{
+    return (struct row_write){.from = element(args->logits, outer, 0, rows->inner + r),
+                              .to = element(args->log_probs, outer, 0, rows->inner + r),
+                              .classes = args->shape.classes,
+                              .a = vf_set1(rows->high[r]),
+                              .b = vf_set1(rows->low[r]),
+                              .streams = streams};
+}
+
+SOFTFOCUS_INLINE void write_rows(const struct softfocus_log_softmax_args *args, size_t outer, const struct unwritten *rows,
+                                 size_t begin, int streams)
+{
+    for (size_t r = begin; r < rows->count; r++) {
+        struct row_write write = write_of(args, outer, rows, r, streams);
+        write_row(&write, row_log_prob);
+    }
+}
+
+/* The far form, for all who need it. */
+SOFTFOCUS_SHARED vd row_sum_of_far(const real *z, size_t classes, float m, double *again)
+{
+    return row_sum_far(z, classes, (struct hole){0, m, 1}, m, NULL, again);
 }
 
 SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args, struct run run)
 {
     size_t classes = args->shape.classes, batch = rows_per_batch(classes);
+    int streams = streams_to(&args->shape, args->logits, args->log_probs);
+    struct unwritten last = {.count = 0};
     for (size_t start = 0; start < run.count; start += batch) {
         size_t count = smaller(batch, run.count - start), inner = run.inner + start;
-        float max[VF_LANES] = {0}, high[VF_LANES], low[VF_LANES];
-        double rest[VF_LANES] = {0};
-        size_t group[VF_LANES];
-        for (size_t r = 0; r < count; r++)
-            group[r] = row_max_group(element(args->logits, run.outer, 0, inner + r), classes, &max[r]);
+        vf best[VF_LANES];
+        vi best_group[VF_LANES];
+        vd rest[VF_LANES];
+        double again[VF_LANES] = {0};
         for (size_t r = 0; r < count; r++) {
             const real *z = element(args->logits, run.outer, 0, inner + r);
-            struct hole hole = {group[r], max[r], 1};
-            rest[r] = row_sum_exp(z, classes, hole, max[r], element(args->log_probs, run.outer, 0, inner + r), OUTPUT_FETCH);
+            best_group[r] = vi_set1(0);
+            best[r] = classes > SHORT_ROW ? row_max_group(z, classes, &best_group[r]) : row_max(z, classes);
         }
-        struct normalizer norm = normalizer(vf_load(max), vd_load(rest));
-        vf_store(high, norm.high);
-        vf_store(low, norm.low);
-        for (size_t r = 0; r < count; r++)
-            write_row(element(args->logits, run.outer, 0, inner + r), classes, high[r], low[r],
-                      element(args->log_probs, run.outer, 0, inner + r));
+        vf max = reduce_max_rows(best, count);
+        vd unit = exp_unit(max);
+        float m[VF_LANES];
+        vf_store(m, max);
+        for (size_t r = 0; r < count; r++) {
+            const real *z = element(args->logits, run.outer, 0, inner + r);
+            struct row_write write = {.streams = 0};
+            if (r < last.count) {
+                write = write_of(args, run.outer, &last, r, streams);
+                begin_write(&write, row_log_prob);
+            }
+            if (row_is_far(m[r])) {
+                rest[r] = row_sum_of_far(z, classes, m[r], &again[r]);
+            } else {
+                struct hole hole = {classes > SHORT_ROW ? group_of_max(best[r], best_group[r], m[r]) : 0, m[r], 1};
+                /* Wanted next is where this row's results go, or where they go past the caches a row of the next batch. */
+                struct beside beside = {.fetches = 1, .writes = 1, .write = &write, .result = row_log_prob,
+                                        .fetch = streams ? element(args->logits, run.outer, 0, inner + r + batch)
+                                                         : element(args->log_probs, run.outer, 0, inner + r)};
+                rest[r] = row_sum_exp(z, classes, hole, m[r], &beside, &again[r]);
+            }
+            if (r < last.count)
+                write_rest(&write, row_log_prob);
+        }
+        write_rows(args, run.outer, &last, count, streams);
+        struct normalizer norm = normalizer(max, reduce_add_rows(rest, count), unit, vd_load(again));
+        last.inner = inner;
+        last.count = count;
+        vf_store(last.high, norm.high);
+        vf_store(last.low, norm.low);
+        if (!streams || classes > LONG_ROW) {
+            write_rows(args, run.outer, &last, 0, streams);
+            last.count = 0;
+        }
     }
+    write_rows(args, run.outer, &last, 0, streams);
+    if (streams)
+        vf_stream_end();
 }
 
 SOFTFOCUS_REGIME void rows(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
@@ -67,43 +124,66 @@ SOFTFOCUS_REGIME void rows(const struct softfocus_log_softmax_args *args, size_t
 /* ---- Columns */
 
 struct columns_state {
-    size_t classes;
+    vf max[BATCH_VECTORS];
+    vd rest[BATCH_VECTORS];
+    vi again[BATCH_VECTORS]; /* elements equal to the maximum, but for one */
     struct normalizer norm[BATCH_VECTORS];
 };
 
-SOFTFOCUS_INLINE vf columns_max(struct columns z, size_t classes)
+SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
 {
-    vf max = vf_set1(MINUS_INFINITY);
-    for (size_t class = 0; class < classes; class++)
-        max = vf_max(max, columns_load(z, class));
+    struct columns_state *state = opaque;
+    for (size_t v = 0; v < batch->vectors; v++) {
+        state->max[v] = vf_set1(MINUS_INFINITY);
+        state->rest[v] = vd_set1(0.0);
+        state->again[v] = vi_set1(-1);
+    }
+}
+
+SOFTFOCUS_INLINE vf columns_max(const struct block *block, size_t v, vf max)
+{
+    const real *z = columns_at(block->in, v, 0);
+    for (size_t k = 0; k < block->classes; k++, z += block->in.class_stride)
+        max = vf_max(max, vf_load(z));
     return max;
 }
 
-SOFTFOCUS_INLINE void reduce(void *opaque, const struct batch *batch)
+SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, const struct block *block, size_t pass)
 {
     struct columns_state *state = opaque;
-    vf max[BATCH_VECTORS];
-    vd rest[BATCH_VECTORS];
-    for (size_t v = 0; v < batch->vectors; v++)
-        max[v] = columns_max(columns_of(batch->in, batch, v), state->classes);
-    for (size_t v = 0; v < batch->vectors; v++) {
-        rest[v] = columns_sum_exp(batch, v, state->classes, (struct column_hole){vi_set1(0), max[v], 1}, max[v], NULL);
+    if (pass == 0) {
+        for (size_t v = 0; v < batch->vectors; v++)
+            state->max[v] = columns_max(block, v, state->max[v]);
+        return;
     }
-    for (size_t v = 0; v < batch->vectors; v++)
-        state->norm[v] = normalizer(max[v], rest[v]);
+    for (size_t v = 0; v < batch->vectors; v++) {
+        struct column_hole hole = {vi_set1(0), state->max[v], 1};
+        state->rest[v] = columns_sum_exp(block, v, hole, state->max[v], 0, state->rest[v], &state->again[v]);
+    }
 }
 
-SOFTFOCUS_INLINE vf finish(const void *opaque, const struct batch *batch, size_t v, size_t class)
+SOFTFOCUS_INLINE void end_columns(void *opaque, const struct batch *batch)
+{
+    struct columns_state *state = opaque;
+    for (size_t v = 0; v < batch->vectors; v++)
+        state->norm[v] = normalizer(state->max[v], state->rest[v], exp_unit(state->max[v]),
+                                    vd_widen(unsigned_float(state->again[v])));
+}
+
+SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf z, vf none, size_t class, size_t v, int whole)
 {
     const struct columns_state *state = opaque;
-    return vf_sub(vf_sub(columns_load(columns_of(batch->in, batch, v), class), state->norm[v].high), state->norm[v].low);
+    (void)none, (void)class, (void)whole;
+    return vf_sub(vf_sub(z, state->norm[v].high), state->norm[v].low);
 }
 
 SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
 {
+    static const struct column_kernel kernel = {2, begin_columns, take_columns, end_columns, finish_column};
+    struct column_tensors tensors = {args->shape, args->logits, {NULL, 0, 0, 0}, args->log_probs,
+                                     streams_to(&args->shape, args->logits, args->log_probs)};
     struct columns_state state;
-    state.classes = args->shape.classes;
-    for_columns(&args->shape, &args->logits, NULL, &args->log_probs, begin, end, reduce, finish, &state);
+    for_columns(&tensors, begin, end, &kernel, &state);
 }
 
 double SOFTFOCUS_INSTANCE(log_softmax)(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)

@@ -3,9 +3,9 @@
 #include "kernels/softmax.h"
 
 /* exp needs its argument <= 0; what rounding (or another library) left above counts as 0. */
-SOFTFOCUS_INLINE vf gradient(vf log_prob, vf g, vf minus_sum, struct exp_reference zero)
+SOFTFOCUS_INLINE vf gradient(vf log_prob, vf g, vf minus_sum)
 {
-    vf p = vf_mul(exp_scaled(vf_min(vf_set1(0.0f), log_prob), zero, 0), vf_set1((float)EXP_SCALE_INVERSE));
+    vf p = vf_mul(exp_of_negative(vf_min(vf_set1(0.0f), log_prob)), vf_set1((float)EXP_SCALE_INVERSE));
     return vf_mul_add(p, minus_sum, g);
 }
 
@@ -32,14 +32,13 @@ SOFTFOCUS_INLINE double row_sum(const real *g, size_t classes)
 
 SOFTFOCUS_INLINE void row(const real *log_probs, const real *g, size_t classes, real *out)
 {
-    struct exp_reference zero = exp_reference(vf_set1(0.0f));
     vf minus_sum = vf_set1((float)-row_sum(g, classes));
     size_t i = 0;
     for (; i + VF_LANES <= classes; i += VF_LANES)
-        vf_store(out + i, gradient(vf_load(log_probs + i), vf_load(g + i), minus_sum, zero));
+        vf_store(out + i, gradient(vf_load(log_probs + i), vf_load(g + i), minus_sum));
     if (i < classes)
         vf_store_part(out + i,
-                      gradient(row_load_or_zero(log_probs, classes, i), row_load_or_zero(g, classes, i), minus_sum, zero),
+                      gradient(row_load_or_zero(log_probs, classes, i), row_load_or_zero(g, classes, i), minus_sum),
                       classes - i);
 }
 
@@ -54,46 +53,62 @@ SOFTFOCUS_REGIME void rows(const struct softfocus_log_softmax_backward_args *arg
     }
 }
 
-/* ---- Columns: a batch holds grad_log_probs, and log_probs as the second. */
+/* ---- Columns: of grad_log_probs, and of log_probs as the second. */
 
 struct columns_state {
-    size_t classes;
+    vd sum[BATCH_VECTORS];
     vf minus_sum[BATCH_VECTORS];
 };
 
-SOFTFOCUS_INLINE vf columns_minus_sum(struct columns g, size_t classes)
-{
-    vd sum = vd_set1(0.0);
-    size_t class = 0;
-    for (; class + 4 <= classes; class += 4)
-        sum = vd_add(sum, vd_widen(add4(columns_load(g, class), columns_load(g, class + 1), columns_load(g, class + 2),
-                                        columns_load(g, class + 3))));
-    for (; class < classes; class++)
-        sum = vd_add(sum, vd_widen(columns_load(g, class)));
-    return vd_narrow(vd_sub(vd_set1(0.0), sum));
-}
-
-SOFTFOCUS_INLINE void reduce(void *opaque, const struct batch *batch)
+SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
 {
     struct columns_state *state = opaque;
-    for (size_t v = 0; v < batch->vectors; v++) {
-        state->minus_sum[v] = columns_minus_sum(columns_of(batch->in, batch, v), state->classes);
-    }
+    for (size_t v = 0; v < batch->vectors; v++)
+        state->sum[v] = vd_set1(0.0);
 }
 
-SOFTFOCUS_INLINE vf finish(const void *opaque, const struct batch *batch, size_t v, size_t class)
+SOFTFOCUS_INLINE vd columns_sum(const struct block *block, size_t v, vd sum)
+{
+    const real *g = columns_at(block->in, v, 0);
+    ptrdiff_t stride = block->in.class_stride;
+    size_t k = 0;
+    for (; k + 4 <= block->classes; k += 4, g += 4 * stride)
+        sum = vd_add(sum, vd_widen(add4(vf_load(g), vf_load(g + stride), vf_load(g + 2 * stride), vf_load(g + 3 * stride))));
+    for (; k < block->classes; k++, g += stride)
+        sum = vd_add(sum, vd_widen(vf_load(g)));
+    return sum;
+}
+
+SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, const struct block *block, size_t pass)
+{
+    struct columns_state *state = opaque;
+    (void)pass; /* there is one */
+    for (size_t v = 0; v < batch->vectors; v++)
+        state->sum[v] = columns_sum(block, v, state->sum[v]);
+}
+
+SOFTFOCUS_INLINE void end_columns(void *opaque, const struct batch *batch)
+{
+    struct columns_state *state = opaque;
+    for (size_t v = 0; v < batch->vectors; v++)
+        state->minus_sum[v] = vd_narrow(vd_sub(vd_set1(0.0), state->sum[v]));
+}
+
+SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf g, vf log_prob, size_t class, size_t v, int whole)
 {
     const struct columns_state *state = opaque;
-    return gradient(columns_load(columns_of(batch->second, batch, v), class),
-                    columns_load(columns_of(batch->in, batch, v), class), state->minus_sum[v],
-                    exp_reference(vf_set1(0.0f)));
+    (void)class, (void)whole;
+    return gradient(log_prob, g, state->minus_sum[v]);
 }
 
 SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_backward_args *args, size_t begin, size_t end)
 {
+    static const struct column_kernel kernel = {1, begin_columns, take_columns, end_columns, finish_column};
+    struct column_tensors tensors = {args->shape, args->grad_log_probs, args->log_probs, args->grad_logits,
+                                     streams_to(&args->shape, args->grad_log_probs, args->grad_logits) &&
+                                         args->grad_logits.data != args->log_probs.data};
     struct columns_state state;
-    state.classes = args->shape.classes;
-    for_columns(&args->shape, &args->grad_log_probs, &args->log_probs, &args->grad_logits, begin, end, reduce, finish, &state);
+    for_columns(&tensors, begin, end, &kernel, &state);
 }
 
 /* FEW_CLASSES for this kernel, which does less across lanes: measured likewise, equal at 14 to 21 classes on all of them. */

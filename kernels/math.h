@@ -9,19 +9,20 @@
 
 /* ---- exp(z - m) for z <= m ------------------------------------------------------------------------------------------
  *
- * The difference z - m, rounded to float, would cost the result up to |z - m| ulp. So z and m are reduced each by itself,
- *     z = n_z ln2 + r_z,  m = n_m ln2 + r_m,  exp(z - m) = 2^(n_z - n_m) exp(r_z - r_m),
- * with n a multiple of 2^-VF_TABLE_BITS, which is exact but for the last rounding and costs no more: m's half is done
- * once, in exp_reference. Where |m| >= EXP_NEAR that arithmetic runs out of bits, but there z - m is exact for every z
- * that matters (|z - m| < 128 <= |m| / 2), so it is formed ('far') and reduced against 0.
+ * The difference z - m, rounded to float, would cost the result up to |z - m| ulp. So z is reduced by itself,
+ *     z = n ln2 + r,  exp(z - m) = 2^(n - N) exp(r) * (2^N / exp(m)),
+ * with n and N the multiples of 2^-VF_TABLE_BITS next to z / ln2 and m / ln2, which is exact but for r's last rounding: exp_based gives the first two factors, and
+ * exp_unit the third, in double, for sums or results to be multiplied by in their end. Where |m| >= EXP_REACH that arithmetic
+ * runs out of bits, but there z - m is exact for every z that matters (|z - m| < 128 <= |m| / 2), so it is formed ('far') and
+ * reduced against 0. A lane that does not need the far form gets the same bits by it.
  *
- * The result is scaled by 2^60: exp(-128) is then still a normal number, so that what is small loses no digits until
- * the final product with 2^-60. Below m - 128, results stay at that of m - 128 (2^-185, or 2^-125 scaled), -inf included:
- * their products with anything up to 2^35 round to 0 in float.
- * exp(0) is exactly 1. NaN in z or m gives NaN. Worst error found: see docs/accuracy.md. */
+ * exp_based is scaled by 2^60: exp(-128) is then still a normal number, so that what is small loses no digits until the
+ * final product, where 2^-60 is in exp_unit. Below m - 128, results stay at that of m - 128 (2^-185, or 2^-125 scaled), -inf
+ * included: their products with anything up to 2^35 round to 0 in float.
+ * NaN in z or m gives NaN. Worst error found: see docs/accuracy.md. */
 #define EXP_SCALE 0x1p60f
 #define EXP_SCALE_INVERSE 0x1p-60
-#define EXP_NEAR 0x1p15f
+#define EXP_REACH 0x1p15f
 #define EXP_DEPTH 128.0f /* m - z, past which results are all the same */
 
 #if VF_TABLE_BITS == 4
@@ -31,15 +32,6 @@
 #else
 #define EXP_ROUND 0x1.8p23f
 #endif
-
-/* m, reduced: what exp_scaled needs of it. One m per lane. */
-struct exp_reference {
-    vf origin; /* far: m, else 0: subtracted from z first */
-    vf floor;  /* m - 128, less origin */
-    vf top;    /* m, less origin */
-    vf round;  /* with a table EXP_ROUND - n_m, without one n_m */
-    vf rest;   /* with a table r_m, without one top - n_m times the high part of ln2 */
-};
 
 /* ln2 in parts: products of n (a multiple of 2^-VF_TABLE_BITS, |n| < 2^16) with the high part are exact: through FMA's one
    rounding, or because it is two parts of few bits each. */
@@ -59,27 +51,8 @@ SOFTFOCUS_INLINE vf reduce_ln2_high(vf z, vf n)
 #endif
 }
 
-SOFTFOCUS_INLINE struct exp_reference exp_reference(vf m)
-{
-    vm near = vf_less(vf_abs(m), vf_set1(EXP_NEAR));
-    struct exp_reference ref;
-    ref.top = vf_keep(near, m);
-    ref.origin = vf_select(near, vf_set1(0.0f), m);
-    ref.floor = vf_sub(ref.top, vf_set1(EXP_DEPTH));
-    vf round = vf_set1(EXP_ROUND);
-    vf n = vf_sub(vf_mul_add(ref.top, vf_set1(SOFTFOCUS_LOG2E), round), round);
-    ref.rest = reduce_ln2_high(ref.top, n);
-#if VF_TABLE_BITS
-    ref.rest = vf_neg_mul_add(n, vf_set1(LN2_LOW), ref.rest);
-    ref.round = vf_sub(round, n);
-#else
-    ref.round = n;
-#endif
-    return ref;
-}
-
-/* Whether one lane needs the far form; with it, the lanes that do not need it get the same bits. */
-SOFTFOCUS_INLINE int exp_is_far(struct exp_reference ref) { return vm_any(vf_less(vf_set1(0.0f), vf_abs(ref.origin))); }
+/* z - n ln2, to the last rounding */
+SOFTFOCUS_INLINE vf reduce_ln2(vf z, vf n) { return vf_neg_mul_add(n, vf_set1(LN2_LOW), reduce_ln2_high(z, n)); }
 
 #if VF_TABLE_BITS
 /* Aligned so that a load of it crosses no cache line. */
@@ -91,37 +64,19 @@ static const _Alignas(64) uint32_t exp_table[1 << VF_TABLE_BITS] =
 #endif
 #endif
 
-/* 2^60 exp(z - m). `far` is a constant: 0 where !exp_is_far(ref), and then z - origin is not formed. */
-SOFTFOCUS_INLINE vf exp_scaled(vf z, struct exp_reference ref, int far)
+/* scale * exp(r), |r| <= ln2/2^(VF_TABLE_BITS + 1): with a table scale has its factor 1/c. */
+SOFTFOCUS_INLINE vf exp_finish(vf scale, vf r)
 {
-    if (far)
-        z = vf_sub(z, ref.origin);
-    z = vf_max(ref.floor, z); /* in this order NaN stays */
-#if VF_TABLE_BITS
-    vf t = vf_mul_add(z, vf_set1(SOFTFOCUS_LOG2E), ref.round); /* its low bits: 2^bits (n_z - n_m) */
-    vf n = vf_sub(t, ref.round);
-    vf r = vf_sub(vf_neg_mul_add(n, vf_set1(LN2_LOW), reduce_ln2_high(z, n)), ref.rest);
-    vi power = vi_add(vi_lookup(vf_load_table(exp_table), vf_bits(t)),
-                      vi_shift_left(vf_bits(t), 23 - VF_TABLE_BITS));
-    vf scale = vf_from_bits(power);
 #if VF_TABLE_BITS == 4
     vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP16_Q3), vf_set1(SOFTFOCUS_EXP16_Q2));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP16_Q1));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP16_Q0));
-#else
+#elif VF_TABLE_BITS == 3
     vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP8_Q4), vf_set1(SOFTFOCUS_EXP8_Q3));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP8_Q2));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP8_Q1));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP8_Q0));
-#endif
 #else
-    /* Without a table r must lie in +-ln2/2, so n is chosen by the difference (its rounding does no harm here), and only
-       the difference of the n's meets the low part of ln2. */
-    vf t = vf_mul_add(vf_sub(z, ref.top), vf_set1(SOFTFOCUS_LOG2E), vf_set1(EXP_ROUND));
-    vf change = vf_sub(t, vf_set1(EXP_ROUND)), n = vf_add(change, ref.round);
-    vf r = vf_sub(reduce_ln2_high(z, n), ref.rest);
-    r = vf_neg_mul_add(change, vf_set1(LN2_LOW), r);
-    vf scale = vf_from_bits(vi_add(vi_shift_left(vf_bits(t), 23), vi_set1((127 + 60) << 23)));
     vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP1_Q6), vf_set1(SOFTFOCUS_EXP1_Q5));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP1_Q4));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP1_Q3));
@@ -129,6 +84,84 @@ SOFTFOCUS_INLINE vf exp_scaled(vf z, struct exp_reference ref, int far)
     q = vf_mul_add(vf_mul(r, r), q, r); /* Q1 is 1 */
 #endif
     return vf_mul_add(scale, q, scale);
+}
+
+/* 2^(60 + k) for t = EXP_ROUND + k, but for a table's factor. */
+SOFTFOCUS_INLINE vf exp_power(vf t)
+{
+#if VF_TABLE_BITS
+    vi low = vi_lookup(vf_load_table(exp_table), vf_bits(t));
+#else
+    vi low = vi_set1((127 + 60) << 23);
+#endif
+    return vf_from_bits(vi_add(low, vi_shift_left(vf_bits(t), 23 - VF_TABLE_BITS)));
+}
+
+/* What exp_based needs of m. One m per lane. */
+struct exp_base {
+    vf origin; /* far: m, else 0: subtracted from z first */
+    vf floor;  /* m - 128, less origin */
+    vf round;  /* EXP_ROUND - N, N the multiple next to (m - origin) / ln2 */
+};
+
+/* n of top = n ln2 + r */
+SOFTFOCUS_INLINE vf exp_multiple(vf top)
+{
+    vf round = vf_set1(EXP_ROUND);
+    return vf_sub(vf_mul_add(top, vf_set1(SOFTFOCUS_LOG2E), round), round);
+}
+
+/* m where it is near, and 0 elsewhere */
+SOFTFOCUS_INLINE vf near_part(vf m) { return vf_keep(vf_less(vf_abs(m), vf_set1(EXP_REACH)), m); }
+
+/* Whether one of the first `count` lanes needs the far form. */
+SOFTFOCUS_INLINE int base_is_far(vf m, size_t count)
+{
+    return vm_any(vm_and_not(vm_first(count), vf_less(vf_abs(m), vf_set1(EXP_REACH))));
+}
+
+/* `far` is a constant: 0 where !base_is_far(m). */
+SOFTFOCUS_INLINE struct exp_base exp_base(vf m, int far)
+{
+    vf top = far ? near_part(m) : m;
+    return (struct exp_base){vf_sub(m, top), vf_sub(top, vf_set1(EXP_DEPTH)),
+                             vf_sub(vf_set1(EXP_ROUND), exp_multiple(top))};
+}
+
+/* exp(z - m) / exp_unit(m). With the same `far`: if 0, z - origin is not formed. */
+SOFTFOCUS_INLINE vf exp_based(vf z, struct exp_base base, int far)
+{
+    if (far)
+        z = vf_sub(z, base.origin);
+    z = vf_max(base.floor, z); /* in this order NaN stays */
+    vf t = vf_mul_add(z, vf_set1(SOFTFOCUS_LOG2E), base.round);
+    return exp_finish(exp_power(t), reduce_ln2(z, vf_sub(t, base.round)));
+}
+
+/* What sums of exp_based are multiplied by to be those of exp(z - m): 2^-60 exp(-r), r what is left of m. By Taylor's series:
+   with a table to 2^-28 (|r| <= 0.044: degree 4 leaves 2^-29, and float's rounding of exp(-r) - 1 as much), without one to
+   2^-25.9 (|r| <= 0.35, degree 8; r itself is a rounded float). */
+SOFTFOCUS_INLINE vd exp_unit(vf m)
+{
+    vf top = near_part(m), r = reduce_ln2(top, exp_multiple(top)), q = vf_set1(1.0f / 24);
+#if !VF_TABLE_BITS
+    q = vf_neg_mul_add(r, vf_set1(1.0f / 5040), vf_mul(vf_mul(r, r), vf_set1(1.0f / 40320)));
+    q = vf_mul_add(r, vf_mul_add(r, vf_add(q, vf_set1(1.0f / 720)), vf_set1(-1.0f / 120)), vf_set1(1.0f / 24));
+#endif
+    q = vf_mul_add(r, vf_mul_add(r, q, vf_set1(-1.0f / 6)), vf_set1(0.5f));
+#if VF_TABLE_BITS
+    vd rest = vd_widen(vf_mul_add(vf_mul(r, r), q, vf_sub(vf_set1(0.0f), r)));
+#else
+    vd rest = vd_sub(vd_widen(vf_mul(vf_mul(r, r), q)), vd_widen(r));
+#endif
+    vd inverse = vd_set1(EXP_SCALE_INVERSE);
+    return vd_mul_add(rest, inverse, inverse);
+}
+
+/* 2^60 exp(z) for z <= 0 */
+SOFTFOCUS_INLINE vf exp_of_negative(vf z)
+{
+    return exp_based(z, exp_base(vf_set1(0.0f), 0), 0);
 }
 
 /* a * b - high, exactly, for high the product rounded to float. */

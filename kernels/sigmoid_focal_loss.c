@@ -66,7 +66,7 @@ SOFTFOCUS_INLINE vf modulate(const struct constants *c, vf x, vf log)
     vf high = vf_mul(c->minus_gamma, softplus);
     vf low = vf_mul_add(c->minus_gamma, rest, product_rest(c->minus_gamma, softplus, high));
     low = vf_mul_add(c->minus_gamma_rest, softplus, low);
-    vf power = vf_mul(exp_scaled(high, exp_reference(vf_set1(0.0f)), 0), vf_set1((float)EXP_SCALE_INVERSE));
+    vf power = vf_mul(exp_of_negative(high), vf_set1((float)EXP_SCALE_INVERSE));
     return vf_mul_add(power, low, power);
 }
 
@@ -78,7 +78,7 @@ SOFTFOCUS_INLINE vf unscale(vf e_scaled) { return vf_mul(e_scaled, vf_set1((floa
 /* 2^60 E */
 SOFTFOCUS_INLINE vf hard_exp(vf z)
 {
-    return exp_scaled(vf_sub(vf_set1(0.0f), vf_abs(z)), exp_reference(vf_set1(0.0f)), 0);
+    return exp_of_negative(vf_sub(vf_set1(0.0f), vf_abs(z)));
 }
 
 /* q^gamma */
@@ -133,7 +133,7 @@ SOFTFOCUS_INLINE struct result hard_targets(const struct constants *c, vf z, vf 
 
 /* Any y, with v = 1 - p_t = p (1 - y) + q y and ce = (1 - y) softplus(z) + y softplus(-z):
  *     L = a v^gamma ce,   dL/dz = a v^gamma ((p - y) + gamma (p q / v)(1 - 2y) ce),   a = alpha y + (1 - alpha)(1 - y). */
-SOFTFOCUS_INLINE struct result any_targets(const struct constants *c, vf logit, vf target, vf weight)
+SOFTFOCUS_SHARED struct result any_targets(const struct constants *c, vf logit, vf target, vf weight)
 {
     vd zero = vd_set1(0.0), one = vd_set1(1.0);
     vd z = vd_widen(logit), y = vd_widen(target), not_y = vd_sub(one, y);
@@ -193,19 +193,12 @@ SOFTFOCUS_INLINE struct line line_at(struct softfocus_view view, struct softfocu
 
 SOFTFOCUS_INLINE vf line_load(struct line line, size_t i, size_t lanes)
 {
-    if (line.stride != 1)
-        return vf_load_strided(line.data + (ptrdiff_t)i * line.stride, line.stride, lanes);
-    return lanes == VF_LANES ? vf_load(line.data + i) : vf_load_part(line.data + i, lanes, vf_set1(0.0f));
+    return lanes_load(line.data + (ptrdiff_t)i * line.stride, line.stride, lanes);
 }
 
 SOFTFOCUS_INLINE void line_store(struct line line, size_t i, vf a, size_t lanes)
 {
-    if (line.stride != 1)
-        vf_store_strided(line.data + (ptrdiff_t)i * line.stride, line.stride, a, lanes);
-    else if (lanes == VF_LANES)
-        vf_store(line.data + i, a);
-    else
-        vf_store_part(line.data + i, a, lanes);
+    lanes_store(line.data + (ptrdiff_t)i * line.stride, line.stride, a, lanes);
 }
 
 /* What a run of elements reads and writes. */

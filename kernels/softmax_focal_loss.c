@@ -6,10 +6,10 @@
  * U is summed without the target, so that u and l keep their digits however near 1 p is; p is never formed and nothing is
  * divided by u. All of this is done in double, one lane per position; only the sums and the gradient run over classes.
  *
- * Where a gradient is wanted, the sweep that forms U leaves 2^60 e_j in the gradient's place and a second one scales. */
+ * Where a gradient is wanted, the sweep that forms U leaves e_j, in units, in the gradient's place and a second one scales. */
 #include "kernels/softmax.h"
 
-/* The factor of 2^60 e_j in the gradient, as two floats: where it is so small that a float would lose digits (below
+/* The factor of e_j in units in the gradient, as two floats: where it is so small that a float would lose digits (below
    2^-126), 2^124 of it comes with the first and is taken back by the second, after the product with e_j has its digits. */
 struct factor {
     vf first, second;
@@ -71,17 +71,17 @@ SOFTFOCUS_INLINE vd modulate(vd u, double gamma)
     return vd_pow(u, vd_set1(gamma));
 }
 
-/* From m, the target's logit and 2^60 U. NaN anywhere in a position makes its results NaN; +inf and a position of -inf
+/* From m, the target's logit and U in units. NaN anywhere in a position makes its results NaN; +inf and a position of -inf
    alone do so by m - m. */
 SOFTFOCUS_INLINE struct focal focal(const struct softfocus_softmax_focal_args *args, struct targets targets, vf max,
-                                    vf target_logit, vd scaled_rest)
+                                    vf target_logit, vd scaled_rest, vd unit)
 {
-    vd zero = vd_set1(0.0), one = vd_set1(1.0), inverse = vd_set1(EXP_SCALE_INVERSE);
+    vd zero = vd_set1(0.0), one = vd_set1(1.0);
     vd weight = weights_of(args, targets), m = vd_widen(max);
     vd live = vd_widen(vf_select(ignored(vi_load(targets.class)), vf_set1(0.0f), vf_set1(1.0f)));
-    struct exp_reference ref = exp_reference(max);
-    vd target_exp = vd_mul(vd_widen(exp_scaled(target_logit, ref, 1)), inverse);
-    vd rest = vd_mul_add(scaled_rest, inverse, vd_sub(m, m));
+    vd target_exp = vd_mul(vd_widen(exp_based(target_logit, exp_base(max, 1), 1)), unit);
+    target_exp = vd_select_less(vd_widen(target_logit), m, target_exp, one); /* exactly 1 at the maximum, where p may be near 1 */
+    vd rest = vd_mul_add(scaled_rest, unit, vd_sub(m, m));
     vd sum = vd_add(rest, target_exp);
     vd nll = vd_add(vd_sub(m, vd_widen(target_logit)), vd_log1p(vd_add(rest, vd_sub(target_exp, one))));
 
@@ -103,7 +103,7 @@ SOFTFOCUS_INLINE struct focal focal(const struct softfocus_softmax_focal_args *a
     vd factor = vd_mul(vd_mul(weighted, vd_set1(args->focal.scale)),
                        vd_mul_add(vd_set1(args->focal.gamma), quotient, one));
     result.at_target = vd_narrow(vd_mul(factor, vd_sub(zero, u)));
-    vd scaled = vd_mul(vd_mul(factor, inverse_sum), inverse);
+    vd scaled = vd_mul(vd_mul(factor, inverse_sum), unit);
     vd tiny = vd_set1(FACTOR_TINY);
     result.factor.first = vd_narrow(vd_select_less(scaled, tiny, vd_mul(scaled, vd_set1(FACTOR_LIFT)), scaled));
     result.factor.second = vd_narrow(vd_select_less(scaled, tiny, vd_set1(1.0 / FACTOR_LIFT), one));
@@ -121,14 +121,31 @@ SOFTFOCUS_INLINE void keep_losses(const struct softfocus_softmax_focal_args *arg
 
 /* ---- Rows */
 
-SOFTFOCUS_INLINE void scale_row(real *e, size_t classes, float first, float second)
+/* A batch of rows whose gradients are still to be written. */
+struct unwritten {
+    size_t inner, count;
+    struct targets targets;
+    float first[VF_LANES], second[VF_LANES], at_target[VF_LANES];
+    const real *scratch;
+};
+
+struct row_plan {
+    size_t outer, batch;
+    int streams; /* gradients go past the caches. e_j then stay in memory of our own, from a row's sum to its gradient; else they
+                    are in the gradient's place */
+};
+
+/* With the gradient at the target in its place where it streams: a store there afterwards would wait for memory. */
+SOFTFOCUS_INLINE vf row_gradient(const struct row_write *write, vf e, size_t i)
 {
-    vf a = vf_set1(first), b = vf_set1(second);
-    size_t i = 0;
-    for (; i + VF_LANES <= classes; i += VF_LANES)
-        vf_store(e + i, vf_mul(vf_mul(vf_load(e + i), a), b));
-    if (i < classes)
-        vf_store_part(e + i, vf_mul(vf_mul(row_load(e, classes, i), a), b), classes - i);
+    vf grad = vf_mul(vf_mul(e, write->a), write->b);
+    vm here = vi_equal(vi_add(vi_lane_numbers(), vi_set1((int32_t)i)), write->special);
+    return write->streams ? vf_select(here, write->special_result, grad) : grad;
+}
+
+SOFTFOCUS_INLINE real *grad_row(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan, size_t inner)
+{
+    return element(args->grad, plan->outer, 0, inner);
 }
 
 static void zero_row(real *p, size_t classes)
@@ -137,48 +154,127 @@ static void zero_row(real *p, size_t classes)
         p[i] = 0.0f;
 }
 
+SOFTFOCUS_INLINE struct row_write write_of(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan,
+                                           const struct unwritten *rows, size_t r)
+{
+    struct row_write write = {.to = grad_row(args, plan, rows->inner + r),
+                              .classes = args->shape.classes,
+                              .a = vf_set1(rows->first[r]),
+                              .b = vf_set1(rows->second[r]),
+                              .streams = plan->streams,
+                              .special = vi_set1(rows->targets.class[r]),
+                              .special_result = vf_set1(rows->at_target[r])};
+    write.from = plan->streams ? rows->scratch + r * write.classes : write.to;
+    return write;
+}
+
+SOFTFOCUS_INLINE void write_rows(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan,
+                                 const struct unwritten *rows, size_t begin)
+{
+    for (size_t r = begin; r < rows->count; r++) {
+        real *grad = grad_row(args, plan, rows->inner + r);
+        if (!is_live(rows->targets, r)) {
+            zero_row(grad, args->shape.classes);
+            continue;
+        }
+        struct row_write write = write_of(args, plan, rows, r);
+        write_row(&write, row_gradient);
+        if (!write.streams)
+            grad[class_of(rows->targets, r)] = rows->at_target[r];
+    }
+}
+
+/* The far form, for all who need it. */
+SOFTFOCUS_SHARED vd row_sum_of_far(const real *z, size_t classes, size_t target, float m, real *keep)
+{
+    double none;
+    return row_sum_far(z, classes, (struct hole){target, 0.0f, 0}, m, keep, &none);
+}
+
+/* The sum over row r of a batch, and beside it row r of the batch before, where there is one: both are live then. */
+SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan,
+                            struct targets targets, float m, size_t inner, size_t r, real *scratch, const struct unwritten *last)
+{
+    size_t classes = args->shape.classes;
+    const real *z = element(args->logits, plan->outer, 0, inner + r);
+    struct hole hole = {class_of(targets, r), 0.0f, 0};
+    double none;
+    if (!args->grad.data) {
+        struct beside nothing = {.keeps = 0};
+        return row_is_far(m) ? row_sum_of_far(z, classes, hole.at, m, NULL)
+                             : row_sum_exp(z, classes, hole, m, &nothing, &none);
+    }
+    struct row_write write = {.streams = 0};
+    struct beside beside = {.keeps = 1, .fetches = 1, .writes = 1, .write = &write, .result = row_gradient,
+                            .keep = plan->streams ? scratch + r * classes : grad_row(args, plan, inner + r),
+                            .fetch = element(args->logits, plan->outer, 0, inner + r + plan->batch)};
+    if (row_is_far(m))
+        return row_sum_of_far(z, classes, hole.at, m, beside.keep);
+    if (r < last->count) {
+        write = write_of(args, plan, last, r);
+        begin_write(&write, row_gradient);
+    }
+    vd sum = row_sum_exp(z, classes, hole, m, &beside, &none);
+    if (r < last->count)
+        write_rest(&write, row_gradient);
+    return sum;
+}
+
 SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args, struct run run, vd sum)
 {
-    size_t classes = args->shape.classes, batch = rows_per_batch(classes);
-    for (size_t start = 0; start < run.count; start += batch) {
-        size_t count = smaller(batch, run.count - start), inner = run.inner + start, position = run.position + start;
+    _Alignas(64) real scratch[2][BATCH_SIZE];
+    size_t classes = args->shape.classes;
+    struct row_plan plan = {run.outer, rows_per_batch(classes),
+                            classes <= BATCH_SIZE && streams_to(&args->shape, args->logits, args->grad)};
+    struct unwritten last = {.count = 0};
+    for (size_t start = 0, number = 0; start < run.count; start += plan.batch, number++) {
+        size_t count = smaller(plan.batch, run.count - start), inner = run.inner + start, position = run.position + start;
         struct targets targets = targets_at(args, position, count);
-        float max[VF_LANES] = {0}, target_logit[VF_LANES] = {0};
-        double rest[VF_LANES] = {0};
+        float target_logit[VF_LANES] = {0};
+        vf best[VF_LANES];
+        vd rest[VF_LANES];
         for (size_t r = 0; r < count; r++) {
+            best[r] = vf_set1(0.0f);
+            rest[r] = vd_set1(0.0);
             if (!is_live(targets, r))
                 continue;
             const real *z = element(args->logits, run.outer, 0, inner + r);
-            max[r] = row_max(z, classes);
+            best[r] = row_max(z, classes);
             target_logit[r] = z[class_of(targets, r)];
         }
+        vf max = reduce_max_rows(best, count);
+        vd unit = exp_unit(max);
+        float m[VF_LANES];
+        vf_store(m, max);
         for (size_t r = 0; r < count; r++) {
-            if (!is_live(targets, r))
-                continue;
-            const real *z = element(args->logits, run.outer, 0, inner + r);
-            real *grad = args->grad.data ? element(args->grad, run.outer, 0, inner + r) : NULL;
-            struct hole hole = {class_of(targets, r), 0.0f, 0};
-            rest[r] = grad ? row_sum_exp(z, classes, hole, max[r], grad, OUTPUT_STORE)
-                           : row_sum_exp(z, classes, hole, max[r], NULL, OUTPUT_NONE);
+            /* Rows of two batches go side by side only where both have something to do. */
+            if (r < last.count && (row_is_far(m[r]) || !is_live(targets, r) || !is_live(last.targets, r))) {
+                write_rows(args, &plan, &last, r);
+                last.count = 0;
+            }
+            if (is_live(targets, r))
+                rest[r] = sum_row(args, &plan, targets, m[r], inner, r, scratch[number % 2], &last);
         }
-        struct focal result = focal(args, targets, vf_load(max), vf_load(target_logit), vd_load(rest));
+        write_rows(args, &plan, &last, count);
+        struct focal result = focal(args, targets, max, vf_load(target_logit), reduce_add_rows(rest, count), unit);
         keep_losses(args, position, count, result.loss, &sum);
         if (!args->grad.data)
             continue;
-        float first[VF_LANES], second[VF_LANES], at_target[VF_LANES];
-        vf_store(first, result.factor.first);
-        vf_store(second, result.factor.second);
-        vf_store(at_target, result.at_target);
-        for (size_t r = 0; r < count; r++) {
-            real *grad = element(args->grad, run.outer, 0, inner + r);
-            if (!is_live(targets, r)) {
-                zero_row(grad, classes);
-                continue;
-            }
-            scale_row(grad, classes, first[r], second[r]);
-            grad[class_of(targets, r)] = at_target[r];
+        last.inner = inner;
+        last.count = count;
+        last.targets = targets;
+        last.scratch = scratch[number % 2];
+        vf_store(last.first, result.factor.first);
+        vf_store(last.second, result.factor.second);
+        vf_store(last.at_target, result.at_target);
+        if (!plan.streams) {
+            write_rows(args, &plan, &last, 0);
+            last.count = 0;
         }
     }
+    write_rows(args, &plan, &last, 0);
+    if (plan.streams)
+        vf_stream_end();
     return sum;
 }
 
@@ -194,53 +290,75 @@ SOFTFOCUS_REGIME double rows(const struct softfocus_softmax_focal_args *args, si
 
 struct columns_state {
     const struct softfocus_softmax_focal_args *args;
-    vd sum;
+    vd sum; /* of the losses */
     struct targets targets[BATCH_VECTORS];
+    vf max[BATCH_VECTORS], target_logit[BATCH_VECTORS];
+    vd rest[BATCH_VECTORS];
+    struct exp_base base[BATCH_VECTORS]; /* where not all classes are in one block: e_j are formed again for the gradient */
     struct factor factor[BATCH_VECTORS];
     vf at_target[BATCH_VECTORS];
 };
 
-SOFTFOCUS_INLINE vf columns_max(struct columns z, size_t classes, vi target, vf *target_logit)
-{
-    vf max = vf_set1(MINUS_INFINITY), at_target = vf_set1(0.0f);
-    for (size_t class = 0; class < classes; class++) {
-        vf x = columns_load(z, class);
-        max = vf_max(max, x);
-        at_target = vf_select(vi_equal(target, class_number(class)), x, at_target);
-    }
-    *target_logit = at_target;
-    return max;
-}
-
-SOFTFOCUS_INLINE void reduce(void *opaque, const struct batch *batch)
+SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
 {
     struct columns_state *state = opaque;
-    const struct softfocus_softmax_focal_args *args = state->args;
-    size_t classes = args->shape.classes;
-    vf max[BATCH_VECTORS], target_logit[BATCH_VECTORS];
-    vd rest[BATCH_VECTORS];
-    for (size_t v = 0; v < batch->vectors; v++)
-        state->targets[v] = targets_at(args, batch->position + v * VF_LANES, batch_lanes(batch, v));
-    for (size_t v = 0; v < batch->vectors; v++)
-        max[v] = columns_max(columns_of(batch->in, batch, v), classes, vi_load(state->targets[v].class), &target_logit[v]);
     for (size_t v = 0; v < batch->vectors; v++) {
-        struct columns out = columns_of(batch->out, batch, v);
-        struct column_hole hole = {vi_load(state->targets[v].class), vf_set1(0.0f), 0};
-        rest[v] = columns_sum_exp(batch, v, classes, hole, max[v], args->grad.data ? &out : NULL);
+        state->targets[v] = targets_at(state->args, batch->position + v * VF_LANES, batch_lanes(batch, v));
+        state->max[v] = vf_set1(MINUS_INFINITY);
+        state->target_logit[v] = vf_set1(0.0f);
+        state->rest[v] = vd_set1(0.0);
+    }
+}
+
+SOFTFOCUS_INLINE void columns_max(struct columns_state *state, const struct block *block, size_t v)
+{
+    vf max = state->max[v], at_target = state->target_logit[v];
+    vi target = vi_load(state->targets[v].class);
+    const real *z = columns_at(block->in, v, 0);
+    for (size_t k = 0; k < block->classes; k++, z += block->in.class_stride) {
+        vf x = vf_load(z);
+        max = vf_max(max, x);
+        at_target = vf_select(vi_equal(target, class_number(block->first + k)), x, at_target);
+    }
+    state->max[v] = max;
+    state->target_logit[v] = at_target;
+}
+
+SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, const struct block *block, size_t pass)
+{
+    struct columns_state *state = opaque;
+    if (pass == 0) {
+        for (size_t v = 0; v < batch->vectors; v++)
+            columns_max(state, block, v);
+        return;
     }
     for (size_t v = 0; v < batch->vectors; v++) {
-        struct focal result = focal(args, state->targets[v], max[v], target_logit[v], rest[v]);
-        keep_losses(args, batch->position + v * VF_LANES, batch_lanes(batch, v), result.loss, &state->sum);
+        struct column_hole hole = {vi_load(state->targets[v].class), vf_set1(0.0f), 0};
+        vi none = vi_set1(0);
+        state->rest[v] = columns_sum_exp(block, v, hole, state->max[v], block->whole, state->rest[v], &none);
+    }
+}
+
+SOFTFOCUS_INLINE void end_columns(void *opaque, const struct batch *batch)
+{
+    struct columns_state *state = opaque;
+    for (size_t v = 0; v < batch->vectors; v++) {
+        struct focal result = focal(state->args, state->targets[v], state->max[v], state->target_logit[v], state->rest[v],
+                                    exp_unit(state->max[v]));
+        keep_losses(state->args, batch->position + v * VF_LANES, batch_lanes(batch, v), result.loss, &state->sum);
+        state->base[v] = exp_base(state->max[v], 1);
         state->factor[v] = result.factor;
         state->at_target[v] = result.at_target;
     }
 }
 
-SOFTFOCUS_INLINE vf finish(const void *opaque, const struct batch *batch, size_t v, size_t class)
+/* From e_j, or z_j of a block of some classes. */
+SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf x, vf none, size_t class, size_t v, int whole)
 {
     const struct columns_state *state = opaque;
+    (void)none;
     vi target = vi_load(state->targets[v].class);
-    vf e = columns_load(columns_of(batch->out, batch, v), class);
+    vf e = whole ? x : exp_based(x, state->base[v], 1);
     vf grad = vf_mul(vf_mul(e, state->factor[v].first), state->factor[v].second);
     grad = vf_select(vi_equal(target, class_number(class)), state->at_target[v], grad);
     return vf_select(ignored(target), vf_set1(0.0f), grad);
@@ -248,10 +366,13 @@ SOFTFOCUS_INLINE vf finish(const void *opaque, const struct batch *batch, size_t
 
 SOFTFOCUS_REGIME double columns(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
 {
+    static const struct column_kernel kernel = {2, begin_columns, take_columns, end_columns, finish_column};
+    struct column_tensors tensors = {args->shape, args->logits, {NULL, 0, 0, 0}, args->grad,
+                                     streams_to(&args->shape, args->logits, args->grad)};
     struct columns_state state;
     state.args = args;
     state.sum = vd_set1(0.0);
-    for_columns(&args->shape, &args->logits, NULL, &args->grad, begin, end, reduce, finish, &state);
+    for_columns(&tensors, begin, end, &kernel, &state);
     return vd_reduce_add(state.sum);
 }
 

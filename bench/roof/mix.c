@@ -75,6 +75,13 @@
         __asm__ volatile("" : : IN_VECTOR(columns[2]), IN_VECTOR(columns[3]));                                         \
     } while (0)
 
+#define DO_pair(call)                                                                                                  \
+    do {                                                                                                               \
+        vf pair[2];                                                                                                    \
+        call;                                                                                                          \
+        __asm__ volatile("" : : IN_VECTOR(pair[0]), IN_VECTOR(pair[1]));                                               \
+    } while (0)
+
 #define COARSE_1(once) once
 #define COARSE_4(once) once once once once
 #define COARSE_16(once) COARSE_4(once) COARSE_4(once) COARSE_4(once) COARSE_4(once)
@@ -99,6 +106,10 @@ static const _Alignas(64) uint32_t entries[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
 static _Alignas(64) float from[4 * VF_LANES + 64], onto[4 * VF_LANES + 64];
 static _Alignas(64) double wide[VF_LANES];
 static _Alignas(64) int32_t whole[VF_LANES];
+
+/* As many rows as the words over rows take, each the same. */
+#define rows_of(a) ((vf[VF_LANES]){[0 ... VF_LANES - 1] = (a)})
+#define wide_rows_of(x) ((vd[VF_LANES]){[0 ... VF_LANES - 1] = (x)})
 
 /* A step: one function per word and grain. */
 #define STEP(grain, repeat, result, name, fresh, arguments)                                                             \
@@ -150,25 +161,11 @@ static void run(const uint8_t steps[SOFTFOCUS_MIX_STEPS], enum softfocus_grain g
 
 /* ---- Streams --------------------------------------------------------------------------------------------------------- */
 
-#if defined(__x86_64__)
+/* Whether vf_stream is more than vf_store. */
+#if defined(__x86_64__) && VF_LANES > 1
 #define HAS_NON_TEMPORAL 1
-SOFTFOCUS_INLINE void store_around(float *p, vf a)
-{
-#if VF_LANES == 16
-    _mm512_stream_ps(p, a);
-#elif VF_LANES == 8
-    _mm256_stream_ps(p, a);
-#elif VF_LANES == 4
-    _mm_stream_ps(p, a);
-#else
-    _mm_stream_si32((int *)(void *)p, vf_bits(a));
-#endif
-}
-SOFTFOCUS_INLINE void finish_stores(void) { _mm_sfence(); }
 #else
 #define HAS_NON_TEMPORAL 0
-SOFTFOCUS_INLINE void store_around(float *p, vf a) { vf_store(p, a); }
-SOFTFOCUS_INLINE void finish_stores(void) {}
 #endif
 
 /* `what` and `two` are constants. */
@@ -185,10 +182,10 @@ SOFTFOCUS_INLINE void stream_form(enum softfocus_stream what, int two, const flo
             else if (what == SOFTFOCUS_STREAM_COPY)
                 vf_store(target + k + v * VF_LANES, sum);
             else
-                store_around(target + k + v * VF_LANES, sum);
+                vf_stream(target + k + v * VF_LANES, sum);
         }
     if (what == SOFTFOCUS_STREAM_COPY_AROUND)
-        finish_stores();
+        vf_stream_end();
     __asm__ volatile("" : : "r"(target) : "memory");
 }
 

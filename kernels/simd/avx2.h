@@ -32,6 +32,8 @@ SOFTFOCUS_INLINE vf vf_load_part(const float *p, size_t n, vf rest)
 }
 SOFTFOCUS_INLINE void vf_store(float *p, vf a) { _mm256_storeu_ps(p, a); }
 SOFTFOCUS_INLINE void vf_store_part(float *p, vf a, size_t n) { _mm256_maskstore_ps(p, vi_first(n), a); }
+SOFTFOCUS_INLINE void vf_stream(float *p, vf a) { _mm256_stream_ps(p, a); }
+SOFTFOCUS_INLINE void vf_stream_end(void) { _mm_sfence(); }
 SOFTFOCUS_INLINE vi vi_load(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
 SOFTFOCUS_INLINE void vi_store(int32_t *p, vi a) { _mm256_storeu_si256((__m256i *)(void *)p, a); }
 
@@ -136,7 +138,45 @@ SOFTFOCUS_INLINE vf vd_narrow(vd a)
     return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(a.lo)), _mm256_cvtpd_ps(a.hi), 1);
 }
 
+/* ---- Reductions of a row in each vector: in each step two vectors become one, half of either folded onto the other half */
+SOFTFOCUS_INLINE vf vf_fold_max1(vf a, vf b) { return vf_max(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)); }
+SOFTFOCUS_INLINE vf vf_fold_max2(vf a, vf b)
+{
+    vh x = _mm256_castps_pd(a), y = _mm256_castps_pd(b);
+    return vf_max(_mm256_castpd_ps(_mm256_unpacklo_pd(x, y)), _mm256_castpd_ps(_mm256_unpackhi_pd(x, y)));
+}
+SOFTFOCUS_INLINE vf vf_reduce_max_rows(const vf rows[VF_LANES])
+{
+    vf low = vf_fold_max2(vf_fold_max1(rows[0], rows[1]), vf_fold_max1(rows[2], rows[3]));
+    vf high = vf_fold_max2(vf_fold_max1(rows[4], rows[5]), vf_fold_max1(rows[6], rows[7]));
+    return vf_max(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31));
+}
+SOFTFOCUS_INLINE vh h_fold_add1(vh a, vh b) { return h_add(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b)); }
+SOFTFOCUS_INLINE vh h_reduce_add_rows(const vd rows[VF_LANES / 2])
+{
+    vh low = h_fold_add1(h_add(rows[0].lo, rows[0].hi), h_add(rows[1].lo, rows[1].hi));
+    vh high = h_fold_add1(h_add(rows[2].lo, rows[2].hi), h_add(rows[3].lo, rows[3].hi));
+    return h_add(_mm256_permute2f128_pd(low, high, 0x20), _mm256_permute2f128_pd(low, high, 0x31));
+}
+SOFTFOCUS_INLINE vd vd_reduce_add_rows(const vd rows[VF_LANES])
+{
+    return (vd){h_reduce_add_rows(rows), h_reduce_add_rows(rows + VF_LANES / 2)};
+}
+
 #include "kernels/simd/strided.h"
+
+SOFTFOCUS_INLINE void vf_unzip(vf a, vf b, vf *even, vf *odd)
+{
+    vf low = _mm256_permute2f128_ps(a, b, 0x20), high = _mm256_permute2f128_ps(a, b, 0x31);
+    *even = _mm256_shuffle_ps(low, high, 0x88);
+    *odd = _mm256_shuffle_ps(low, high, 0xdd);
+}
+SOFTFOCUS_INLINE void vf_zip(vf even, vf odd, vf *a, vf *b)
+{
+    vf low = _mm256_unpacklo_ps(even, odd), high = _mm256_unpackhi_ps(even, odd);
+    *a = _mm256_permute2f128_ps(low, high, 0x20);
+    *b = _mm256_permute2f128_ps(low, high, 0x31);
+}
 
 /* ---- Blocks of rows: 128-bit lane g of vector i holds row 4 g + i, so that a transposition within the lanes is all */
 SOFTFOCUS_INLINE void vf_transpose_lanes(vf v[4])

@@ -25,6 +25,8 @@ SOFTFOCUS_INLINE vf vf_load_part(const float *p, size_t n, vf rest)
 }
 SOFTFOCUS_INLINE void vf_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
 SOFTFOCUS_INLINE void vf_store_part(float *p, vf a, size_t n) { _mm512_mask_storeu_ps(p, vm_first(n), a); }
+SOFTFOCUS_INLINE void vf_stream(float *p, vf a) { _mm512_stream_ps(p, a); }
+SOFTFOCUS_INLINE void vf_stream_end(void) { _mm_sfence(); }
 SOFTFOCUS_INLINE vi vi_load(const int32_t *p) { return _mm512_loadu_si512(p); }
 SOFTFOCUS_INLINE void vi_store(int32_t *p, vi a) { _mm512_storeu_si512(p, a); }
 
@@ -110,7 +112,55 @@ SOFTFOCUS_INLINE vf vd_narrow(vd a)
     return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(a.lo)), _mm512_cvtpd_ps(a.hi), 1);
 }
 
+/* ---- Reductions of a row in each vector: in each step two vectors become one, half of either folded onto the other half */
+SOFTFOCUS_INLINE vf vf_fold_max1(vf a, vf b) { return vf_max(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)); }
+SOFTFOCUS_INLINE vf vf_fold_max2(vf a, vf b)
+{
+    vh x = _mm512_castps_pd(a), y = _mm512_castps_pd(b);
+    return vf_max(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)), _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
+}
+SOFTFOCUS_INLINE vf vf_fold_max4(vf a, vf b)
+{
+    return vf_max(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+}
+SOFTFOCUS_INLINE vf vf_reduce_max_rows(const vf rows[VF_LANES])
+{
+    vf four[4];
+    for (size_t i = 0; i < 4; i++)
+        four[i] = vf_fold_max2(vf_fold_max1(rows[4 * i], rows[4 * i + 1]), vf_fold_max1(rows[4 * i + 2], rows[4 * i + 3]));
+    return vf_fold_max4(vf_fold_max4(four[0], four[1]), vf_fold_max4(four[2], four[3]));
+}
+SOFTFOCUS_INLINE vh h_fold_add1(vh a, vh b) { return h_add(_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b)); }
+SOFTFOCUS_INLINE vh h_fold_add2(vh a, vh b)
+{
+    return h_add(_mm512_shuffle_f64x2(a, b, 0x88), _mm512_shuffle_f64x2(a, b, 0xdd));
+}
+SOFTFOCUS_INLINE vh h_reduce_add_rows(const vd rows[VF_LANES / 2])
+{
+    vh two[4];
+    for (size_t i = 0; i < 4; i++)
+        two[i] = h_fold_add1(h_add(rows[2 * i].lo, rows[2 * i].hi), h_add(rows[2 * i + 1].lo, rows[2 * i + 1].hi));
+    return h_fold_add2(h_fold_add2(two[0], two[1]), h_fold_add2(two[2], two[3]));
+}
+SOFTFOCUS_INLINE vd vd_reduce_add_rows(const vd rows[VF_LANES])
+{
+    return (vd){h_reduce_add_rows(rows), h_reduce_add_rows(rows + VF_LANES / 2)};
+}
+
 #include "kernels/simd/strided.h"
+
+SOFTFOCUS_INLINE void vf_unzip(vf a, vf b, vf *even, vf *odd)
+{
+    vi first = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    *even = _mm512_permutex2var_ps(a, first, b);
+    *odd = _mm512_permutex2var_ps(a, vi_add(first, vi_set1(1)), b);
+}
+SOFTFOCUS_INLINE void vf_zip(vf even, vf odd, vf *a, vf *b)
+{
+    vi first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    *a = _mm512_permutex2var_ps(even, first, odd);
+    *b = _mm512_permutex2var_ps(even, vi_add(first, vi_set1(8)), odd);
+}
 
 /* ---- Blocks of rows: 128-bit lane g of vector i holds row 4 g + i, so that a transposition within the lanes is all */
 SOFTFOCUS_INLINE void vf_transpose_lanes(vf v[4])

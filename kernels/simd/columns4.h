@@ -1,5 +1,5 @@
-/* vf_load_columns and vf_store_columns for ISAs of four lanes: one transposition of a square. Included by their headers
- * after vf_load_part, vf_store_part and vf_transpose4. */
+/* The words on blocks of rows for ISAs of four lanes, most of them by one transposition of a square. Included by their
+ * headers after vf_load_part, vf_store_part and vf_transpose4. */
 #ifndef SOFTFOCUS_SIMD_COLUMNS4_H
 #define SOFTFOCUS_SIMD_COLUMNS4_H
 
@@ -16,6 +16,21 @@ SOFTFOCUS_INLINE void vf_store_columns(float *p, ptrdiff_t stride, const vf colu
     vf_transpose4(rows);
     for (ptrdiff_t i = 0; i < 4; i++)
         vf_store_part(p + i * stride, rows[i], n);
+}
+
+SOFTFOCUS_INLINE vf vf_reduce_max_rows(const vf rows[VF_LANES])
+{
+    vf v[4] = {rows[0], rows[1], rows[2], rows[3]};
+    vf_transpose4(v);
+    return vf_max(vf_max(v[0], v[1]), vf_max(v[2], v[3]));
+}
+
+SOFTFOCUS_INLINE vd vd_reduce_add_rows(const vd rows[VF_LANES])
+{
+    double sums[VF_LANES];
+    for (size_t i = 0; i < VF_LANES; i++)
+        sums[i] = vd_reduce_add(rows[i]);
+    return vd_load(sums);
 }
 
 #endif

@@ -18,6 +18,8 @@ typedef uint32x4_t vm; /* all bits of a lane, or none */
 SOFTFOCUS_INLINE vf vf_set1(float x) { return vdupq_n_f32(x); }
 SOFTFOCUS_INLINE vf vf_load(const float *p) { return vld1q_f32(p); }
 SOFTFOCUS_INLINE void vf_store(float *p, vf a) { vst1q_f32(p, a); }
+SOFTFOCUS_INLINE void vf_stream(float *p, vf a) { vf_store(p, a); }
+SOFTFOCUS_INLINE void vf_stream_end(void) {}
 SOFTFOCUS_INLINE vi vi_load(const int32_t *p) { return vld1q_s32(p); }
 SOFTFOCUS_INLINE void vi_store(int32_t *p, vi a) { vst1q_s32(p, a); }
 
@@ -142,6 +144,17 @@ SOFTFOCUS_INLINE void vf_transpose4(vf v[4])
     v[1] = vcombine_f32(vget_low_f32(ab.val[1]), vget_low_f32(cd.val[1]));
     v[2] = vcombine_f32(vget_high_f32(ab.val[0]), vget_high_f32(cd.val[0]));
     v[3] = vcombine_f32(vget_high_f32(ab.val[1]), vget_high_f32(cd.val[1]));
+}
+
+SOFTFOCUS_INLINE void vf_unzip(vf a, vf b, vf *even, vf *odd)
+{
+    *even = vuzp1q_f32(a, b);
+    *odd = vuzp2q_f32(a, b);
+}
+SOFTFOCUS_INLINE void vf_zip(vf even, vf odd, vf *a, vf *b)
+{
+    *a = vzip1q_f32(even, odd);
+    *b = vzip2q_f32(even, odd);
 }
 
 /* ---- Blocks of rows */

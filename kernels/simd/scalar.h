@@ -29,6 +29,10 @@ SOFTFOCUS_INLINE void vf_store_part(float *p, vf a, size_t n)
     if (n)
         *p = a;
 }
+/* To p, which is a whole vector's multiple: past the caches where the ISA can, and then seen by other threads only after
+   vf_stream_end. */
+SOFTFOCUS_INLINE void vf_stream(float *p, vf a) { *p = a; }
+SOFTFOCUS_INLINE void vf_stream_end(void) {}
 SOFTFOCUS_INLINE vi vi_load(const int32_t *p) { return *p; }
 SOFTFOCUS_INLINE void vi_store(int32_t *p, vi a) { *p = a; }
 /* Lane i at p[i * stride]; lanes from n on are 0. */
@@ -54,6 +58,10 @@ SOFTFOCUS_INLINE void vf_store_columns(float *p, ptrdiff_t stride, const vf colu
         p[j] = columns[j];
 }
 
+/* Of the 2 VF_LANES elements of a, then b, those with an even number and those with an odd one; and back. */
+SOFTFOCUS_INLINE void vf_unzip(vf a, vf b, vf *even, vf *odd) { *even = a, *odd = b; }
+SOFTFOCUS_INLINE void vf_zip(vf even, vf odd, vf *a, vf *b) { *a = even, *b = odd; }
+
 /* ---- Arithmetic */
 SOFTFOCUS_INLINE vf vf_add(vf a, vf b) { return a + b; }
 SOFTFOCUS_INLINE vf vf_sub(vf a, vf b) { return a - b; }
@@ -65,6 +73,8 @@ SOFTFOCUS_INLINE vf vf_max(vf a, vf b) { return a > b ? a : b; } /* b, or NaN, i
 SOFTFOCUS_INLINE vf vf_min(vf a, vf b) { return a < b ? a : b; } /* likewise */
 SOFTFOCUS_INLINE vf vf_abs(vf a) { return __builtin_fabsf(a); }
 SOFTFOCUS_INLINE float vf_reduce_max(vf a) { return a; } /* over the lanes; any lane, or NaN, if one is NaN */
+/* Lane i is the maximum of rows[i]. */
+SOFTFOCUS_INLINE vf vf_reduce_max_rows(const vf rows[VF_LANES]) { return rows[0]; }
 
 /* ---- Integers (wrapping) and bits */
 SOFTFOCUS_INLINE vi vi_set1(int32_t x) { return x; }
@@ -117,6 +127,8 @@ SOFTFOCUS_INLINE vd vd_min(vd a, vd b) { return a < b ? a : b; }
 SOFTFOCUS_INLINE vd vd_mul_add(vd a, vd b, vd c) { return a * b + c; }
 SOFTFOCUS_INLINE vd vd_select_less(vd a, vd b, vd x, vd y) { return a < b ? x : y; }
 SOFTFOCUS_INLINE double vd_reduce_add(vd a) { return a; } /* in an order of the ISA's own, always the same */
+/* Lane i is the sum over rows[i], whatever the other rows are. */
+SOFTFOCUS_INLINE vd vd_reduce_add_rows(const vd rows[VF_LANES]) { return rows[0]; }
 SOFTFOCUS_INLINE vd vd_pow(vd a, vd b) { return Sleef_powd1_u10purec(a, b); }
 SOFTFOCUS_INLINE vd vd_exp(vd a) { return Sleef_expd1_u10purec(a); }
 

@@ -18,6 +18,8 @@ typedef __m128 vm; /* all bits of a lane, or none */
 SOFTFOCUS_INLINE vf vf_set1(float x) { return _mm_set1_ps(x); }
 SOFTFOCUS_INLINE vf vf_load(const float *p) { return _mm_loadu_ps(p); }
 SOFTFOCUS_INLINE void vf_store(float *p, vf a) { _mm_storeu_ps(p, a); }
+SOFTFOCUS_INLINE void vf_stream(float *p, vf a) { _mm_stream_ps(p, a); }
+SOFTFOCUS_INLINE void vf_stream_end(void) { _mm_sfence(); }
 SOFTFOCUS_INLINE vi vi_load(const int32_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
 SOFTFOCUS_INLINE void vi_store(int32_t *p, vi a) { _mm_storeu_si128((__m128i *)(void *)p, a); }
 
@@ -139,6 +141,17 @@ SOFTFOCUS_INLINE void vf_store_part(float *p, vf a, size_t n)
 }
 
 SOFTFOCUS_INLINE void vf_transpose4(vf v[4]) { _MM_TRANSPOSE4_PS(v[0], v[1], v[2], v[3]); }
+
+SOFTFOCUS_INLINE void vf_unzip(vf a, vf b, vf *even, vf *odd)
+{
+    *even = _mm_shuffle_ps(a, b, 0x88);
+    *odd = _mm_shuffle_ps(a, b, 0xdd);
+}
+SOFTFOCUS_INLINE void vf_zip(vf even, vf odd, vf *a, vf *b)
+{
+    *a = _mm_unpacklo_ps(even, odd);
+    *b = _mm_unpackhi_ps(even, odd);
+}
 
 /* ---- Blocks of rows */
 #include "kernels/simd/columns4.h"

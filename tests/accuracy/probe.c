@@ -10,25 +10,23 @@
 
 _Static_assert(SOFTFOCUS_PROBE_LANES % VF_LANES == 0, "counts are whole vectors");
 
-static void exp_near(const double *x, float m, size_t count, double *y)
+/* As the kernels use them: exp_based, then the product with exp_unit; scaled, so that no digit is lost to what float can hold. */
+static void exp_form(const double *x, float m, size_t count, double *y, int far)
 {
-    struct exp_reference reference = exp_reference(vf_set1(m));
+    struct exp_base base = exp_base(vf_set1(m), far);
+    vd unit = vd_mul(exp_unit(vf_set1(m)), vd_set1((double)EXP_SCALE));
     for (size_t i = 0; i < count; i += VF_LANES)
-        vd_store(y + i, vd_widen(exp_scaled(vd_narrow(vd_load(x + i)), reference, 0)));
+        vd_store(y + i, vd_mul(vd_widen(exp_based(vd_narrow(vd_load(x + i)), base, far)), unit));
 }
 
-static void exp_far(const double *x, float m, size_t count, double *y)
-{
-    struct exp_reference reference = exp_reference(vf_set1(m));
-    for (size_t i = 0; i < count; i += VF_LANES)
-        vd_store(y + i, vd_widen(exp_scaled(vd_narrow(vd_load(x + i)), reference, 1)));
-}
+static void exp_near(const double *x, float m, size_t count, double *y) { exp_form(x, m, count, y, 0); }
+static void exp_far(const double *x, float m, size_t count, double *y) { exp_form(x, m, count, y, 1); }
 
 static void exp_stored(const double *x, float m, size_t count, double *y)
 {
-    struct exp_reference reference = exp_reference(vf_set1(m));
+    (void)m; /* 0 */
     for (size_t i = 0; i < count; i += VF_LANES) {
-        vf scaled = exp_scaled(vd_narrow(vd_load(x + i)), reference, 0);
+        vf scaled = exp_of_negative(vd_narrow(vd_load(x + i)));
         vd_store(y + i, vd_widen(vf_mul(scaled, vf_set1((float)EXP_SCALE_INVERSE))));
     }
 }

@@ -60,7 +60,7 @@ static void write_functions(const softfocus_accuracy *accuracy, FILE *file)
                   "Against libm in double, and MPFR at 200 bits for every candidate for the worst and wherever the double "
                   "could\nmistake the size of an ulp. %s Pairs and doubles are drawn,\nhalf of them where arguments "
                   "are reduced the worst. On pairs with abs(m) < 2^15 the far form has the bits of the near\none. "
-                  "`exp(x - m)` is exactly 1 at x = m, and from x = m - 128 down what it is there.\n\n",
+                  "`exp(x - m)` is exactly 1 at x = m if m is 0 or abs(m) >= 2^15, and from x = m - 128 down what it is there.\n\n",
             every ? "Every float of a domain is run, however small."
                   : "A sample: of floats, all boundaries and a random part.");
     fprintf(file, "| function | arguments | inputs | ISA | worst ulp | bound | at |\n|---|---|--:|---|--:|--:|---|\n");
