@@ -32,7 +32,15 @@ SOFTFOCUS_INLINE struct run take_run(struct softfocus_shape shape, size_t *begin
     return run;
 }
 
-enum { STREAM_STEP = FETCH_STEP > VF_LANES ? FETCH_STEP : VF_LANES }; /* a cache line, from which on results are streamed */
+enum { STREAM_STEP = FETCH_STEP > VF_LANES ? FETCH_STEP : VF_LANES }; /* a cache line */
+
+/* How many of `count` elements come before the first cache line, from which on they can be streamed: a line that is written in
+   two parts, with other lines between them, goes to memory twice. */
+SOFTFOCUS_INLINE size_t before_line(const real *p, size_t count)
+{
+    size_t past = (uintptr_t)p / sizeof(real) % STREAM_STEP;
+    return past ? smaller(STREAM_STEP - past, count) : 0;
+}
 
 /* Whether results go past the caches: where a call has more of them than a core has of cache: a store into a cache reads the line first,
    and its way out costs what the next line's way in does. Not in place, where the line is there anyway.

@@ -206,11 +206,14 @@ struct lines {
     struct line logits, targets, weights, grad;
     real *loss; /* or NULL: the sum is wanted */
     size_t count;
+    int streams; /* gradients go past the caches, where a vector of them is aligned */
 };
 
 SOFTFOCUS_INLINE void put(const struct lines *lines, size_t i, size_t lanes, struct result result, int gradient, vd *sum)
 {
-    if (gradient)
+    if (gradient && lines->streams && (uintptr_t)(lines->grad.data + i) % sizeof(vf) == 0)
+        vf_stream(lines->grad.data + i, result.grad);
+    else if (gradient)
         line_store(lines->grad, i, result.grad, lanes);
     if (lines->loss)
         line_store((struct line){lines->loss, 1}, i, result.loss, lanes);
@@ -250,30 +253,34 @@ SOFTFOCUS_INLINE size_t hard_stretch(const struct constants *c, const struct lin
 
 /* `gradient` is a constant. */
 SOFTFOCUS_INLINE vd work_run(const struct softfocus_sigmoid_focal_args *args, const struct constants *c, struct run run,
-                             int gradient, vd sum)
+                             int gradient, int streams, vd sum)
 {
     struct lines lines = {.logits = line_at(args->logits, args->shape, run),
                           .targets = line_at(args->targets, args->shape, run),
                           .grad = {NULL, 1},
                           .loss = args->focal.loss ? args->focal.loss + run.position : NULL,
-                          .count = run.count};
+                          .count = run.count,
+                          .streams = 0};
     if (gradient)
         lines.grad = line_at(args->grad, args->shape, run);
     if (c->weighted)
         lines.weights = line_at(args->weight, args->shape, run);
     int plain = !c->wide && !c->weighted && !c->maybe_weightless && lines.logits.stride == 1 &&
                 lines.targets.stride == 1 && lines.grad.stride == 1;
-    size_t i = 0;
+    size_t i = 0, head = plain && streams ? before_line(lines.grad.data, lines.count) : 0;
     while (i < lines.count) {
-        if (plain)
+        if (plain && i >= head) {
+            lines.streams = streams;
             i = hard_stretch(c, &lines, i, gradient, &sum);
+            lines.streams = 0;
+        }
         if (i >= lines.count)
             break;
-        size_t lanes = smaller(VF_LANES, lines.count - i);
+        size_t lanes = smaller(VF_LANES, (i < head ? head : lines.count) - i);
         vf weight = c->weighted ? line_load(lines.weights, i, lanes) : vf_set1(1.0f);
         put(&lines, i, lanes, step(c, line_load(lines.logits, i, lanes), line_load(lines.targets, i, lanes), weight),
             gradient, &sum);
-        i += VF_LANES;
+        i += lanes;
     }
     return sum;
 }
@@ -282,10 +289,13 @@ double SOFTFOCUS_INSTANCE(sigmoid_focal_loss)(const struct softfocus_sigmoid_foc
 {
     struct constants c = constants_of(args);
     struct softfocus_shape lines = {args->shape.outer * args->shape.classes, 1, args->shape.inner};
+    int streams = streams_to(&args->shape, args->logits, args->grad) && args->grad.data != args->targets.data;
     vd sum = vd_set1(0.0);
     while (begin < end) {
         struct run run = take_run(lines, &begin, end);
-        sum = args->grad.data ? work_run(args, &c, run, 1, sum) : work_run(args, &c, run, 0, sum);
+        sum = args->grad.data ? work_run(args, &c, run, 1, streams, sum) : work_run(args, &c, run, 0, 0, sum);
     }
+    if (streams)
+        vf_stream_end();
     return vd_reduce_add(sum);
 }

@@ -157,13 +157,10 @@ SOFTFOCUS_INLINE vf write_vector(const struct row_write *write, size_t i, row_re
     return result(write, vf_load(write->from + i), i);
 }
 
-/* Up to the first cache line: a line that is written in two parts, with other lines between them, goes to memory twice. */
+/* Up to the first cache line. */
 SOFTFOCUS_INLINE void begin_write(struct row_write *write, row_result *result)
 {
-    size_t past = (uintptr_t)write->to / sizeof(real) % STREAM_STEP;
-    if (!write->streams || past == 0)
-        return;
-    size_t head = smaller(STREAM_STEP - past, write->classes);
+    size_t head = write->streams ? before_line(write->to, write->classes) : 0;
     for (; write->done + VF_LANES <= head; write->done += VF_LANES)
         vf_store(write->to + write->done, write_vector(write, write->done, result));
     if (write->done < head)

@@ -1,5 +1,5 @@
 /* Results that must have the same bits: with or without gradient, for any number of tasks, any alignment,
- * any split of a batch, any floating-point mode of the caller.
+ * any split of a batch, any floating-point mode of the caller, in place or not, past the caches or not.
  * "softmax_focal_loss/avx2/same_bits_by_tasks" and so on. */
 #include "tests.h"
 
@@ -253,6 +253,37 @@ static void by_mode(const softfocus_test *test)
     for_specs(test, large_shapes, 1, any_mode); /* partial sums are added, too */
 }
 
+/* ---- In place -------------------------------------------------------------------------------------------- */
+
+/* Outputs of this size go past the caches, but not in place. */
+static void by_place(const softfocus_test *test)
+{
+    static const struct {
+        size_t outer, classes, inner, misalignment;
+        softfocus_case_logits logits;
+    } shapes[] = {{1500, 701, 1, 3, SOFTFOCUS_LOGITS_LARGE},
+                  {13200, 80, 1, 5, SOFTFOCUS_LOGITS_DISJOINT},
+                  {7, 21, 7200, 0, SOFTFOCUS_LOGITS_GAPS},
+                  {2, 150, 3600, 0, SOFTFOCUS_LOGITS_NORMAL},
+                  {9, 65, 1, 1, SOFTFOCUS_LOGITS_NORMAL}};
+    softfocus_context context = context_for(test);
+    for (size_t s = 0; s < COUNT(shapes); s++) {
+        softfocus_case_spec spec = softfocus_case_spec_defaults(test->subject);
+        spec.outer = shapes[s].outer;
+        spec.classes = shapes[s].classes;
+        spec.inner = shapes[s].inner;
+        spec.misalignment = shapes[s].misalignment;
+        spec.guard_front = 1;
+        spec.logits = shapes[s].logits;
+        spec.targets = SOFTFOCUS_TARGETS_IGNORED;
+        spec.seed = softfocus_test_seed() + s;
+        bits apart = run(&spec, &context);
+        for (spec.in_place = 1; spec.in_place <= spec.kernel->in_place_ways; spec.in_place++)
+            expect_same(&spec, "in place", &apart, run(&spec, &context), apart.count);
+        free(apart.values);
+    }
+}
+
 /* ---- The list ------------------------------------------------------------------------------------------ */
 
 void softfocus_add_bits_tests(void)
@@ -263,7 +294,7 @@ void softfocus_add_bits_tests(void)
         int needs_gradient;
     } properties[] = {
         {"gradient", by_gradient, 1}, {"tasks", by_tasks, 0}, {"alignment", by_alignment, 0},
-        {"split", by_split, 0},       {"mode", by_mode, 0},
+        {"split", by_split, 0},       {"mode", by_mode, 0},   {"place", by_place, 0},
     };
     for (size_t k = 0; k < softfocus_case_kernel_count(); k++)
         for (size_t p = 0; p < COUNT(properties); p++)
