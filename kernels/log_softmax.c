@@ -62,7 +62,7 @@ SOFTFOCUS_SHARED vd row_sum_of_far(const real *z, size_t classes, float m, doubl
 SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args, struct run run)
 {
     size_t classes = args->shape.classes, batch = rows_per_batch(classes);
-    int streams = streams_to(&args->shape, args->logits, args->log_probs);
+    int streams = streams_rows_to(&args->shape, args->logits, args->log_probs), away = is_far_away(&args->shape);
     struct unwritten last = {.count = 0};
     for (size_t start = 0; start < run.count; start += batch) {
         size_t count = smaller(batch, run.count - start), inner = run.inner + start;
@@ -90,10 +90,12 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
                 rest[r] = row_sum_of_far(z, classes, m[r], &again[r]);
             } else {
                 struct hole hole = {classes > SHORT_ROW ? group_of_max(best[r], best_group[r], m[r]) : 0, m[r], 1};
-                /* Wanted next is where this row's results go, or where they go past the caches a row of the next batch. */
-                struct beside beside = {.fetches = 1, .writes = 1, .write = &write, .result = row_log_prob,
-                                        .fetch = streams ? element(args->logits, run.outer, 0, inner + r + batch)
-                                                         : element(args->log_probs, run.outer, 0, inner + r)};
+                /* Wanted soon are a row of the next batch and the place of this row's results. */
+                const real *next = element(args->logits, run.outer, 0, inner + r + batch);
+                const real *results = element(args->log_probs, run.outer, 0, inner + r);
+                struct beside beside = {.fetches = 1, .fetch = {streams ? next : results, next},
+                                        .fetches_both = !streams && away,
+                                        .writes = 1, .write = &write, .result = row_log_prob};
                 rest[r] = row_sum_exp(z, classes, hole, m[r], &beside, &again[r]);
             }
             if (r < last.count)

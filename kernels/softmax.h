@@ -40,8 +40,20 @@ SOFTFOCUS_INLINE vf max4(vf a, vf b, vf c, vf d) { return vf_max(vf_max(a, b), v
  * Rows are worked on in batches: the maxima of all, their sums, the work per position (in vectors across rows), the results. */
 enum {
     BATCH_SIZE = 4096, /* elements: 16 KB, so that a batch with its results fits an L1 cache of 32 KB (the second read hits it) */
+    STREAM_ROW = 512,  /* elements below which too many lines belong to two rows, and are written in two parts, to be streamed */
     LONG_ROW = 1 << 16 /* elements up to which two rows (256 KB each) fit an L2 cache */
 };
+
+/* Whether a call's rows come from further than the L2 cache. */
+SOFTFOCUS_INLINE int is_far_away(const struct softfocus_shape *shape)
+{
+    return shape->outer * shape->inner >= FETCH_BYTES / sizeof(real) / shape->classes;
+}
+
+SOFTFOCUS_INLINE int streams_rows_to(const struct softfocus_shape *shape, struct softfocus_view in, struct softfocus_view out)
+{
+    return shape->classes >= STREAM_ROW && streams_to(shape, in, out);
+}
 
 /* At least one, at most one per lane. */
 SOFTFOCUS_INLINE size_t rows_per_batch(size_t classes)
@@ -207,17 +219,22 @@ SOFTFOCUS_INLINE void write_row(struct row_write *write, row_result *result)
 struct beside {
     int keeps, fetches, writes; /* a row to write may have nothing left */
     real *keep;              /* where the exponentials go */
-    const real *fetch;       /* what is wanted next, element by element: fetched into the L2 cache */
+    const real *fetch[2];    /* what is wanted soon, element by element: with `fetches` the first, */
+    int fetches_both;        /* and if so, no constant, the second */
     struct row_write *write; /* a row to stream, as far as it has whole groups: stores to memory and arithmetic wait for each other's ports
                                 and buffers no longer when they take turns */
     row_result *result;      /* how */
 };
 
-/* Fetches what is wanted of vector v of the group at element i. */
+/* Fetches what is wanted of vector v of the group at element i. Sums are arithmetic and leave memory idle, and the row that comes
+   after a batch is further away than the CPU looks ahead. */
 SOFTFOCUS_INLINE void row_fetch(const struct beside *beside, size_t i, size_t v)
 {
-    if (beside->fetches && v * VF_LANES % FETCH_STEP == 0)
-        __builtin_prefetch(beside->fetch + i + v * VF_LANES, 0, 2);
+    if (!beside->fetches || v * VF_LANES % FETCH_STEP != 0)
+        return;
+    __builtin_prefetch(beside->fetch[0] + i + v * VF_LANES, 0, 3);
+    if (beside->fetches_both)
+        __builtin_prefetch(beside->fetch[1] + i + v * VF_LANES, 0, 3);
 }
 
 /* What a sum leaves out: one element. */

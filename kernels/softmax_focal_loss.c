@@ -133,6 +133,7 @@ struct row_plan {
     size_t outer, batch;
     int streams; /* gradients go past the caches. e_j then stay in memory of our own, from a row's sum to its gradient; else they
                     are in the gradient's place */
+    int away;    /* rows come from memory that is far */
 };
 
 /* With the gradient at the target in its place where it streams: a store there afterwards would wait for memory. */
@@ -207,7 +208,9 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, con
     struct row_write write = {.streams = 0};
     struct beside beside = {.keeps = 1, .fetches = 1, .writes = 1, .write = &write, .result = row_gradient,
                             .keep = plan->streams ? scratch + r * classes : grad_row(args, plan, inner + r),
-                            .fetch = element(args->logits, plan->outer, 0, inner + r + plan->batch)};
+                            .fetch = {element(args->logits, plan->outer, 0, inner + r + plan->batch),
+                                      grad_row(args, plan, inner + r + plan->batch)},
+                            .fetches_both = plan->away && !plan->streams};
     if (row_is_far(m))
         return row_sum_of_far(z, classes, hole.at, m, beside.keep);
     if (r < last->count) {
@@ -225,7 +228,8 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
     _Alignas(64) real scratch[2][BATCH_SIZE];
     size_t classes = args->shape.classes;
     struct row_plan plan = {run.outer, rows_per_batch(classes),
-                            classes <= BATCH_SIZE && streams_to(&args->shape, args->logits, args->grad)};
+                            classes <= BATCH_SIZE && streams_rows_to(&args->shape, args->logits, args->grad),
+                            is_far_away(&args->shape)};
     struct unwritten last = {.count = 0};
     for (size_t start = 0, number = 0; start < run.count; start += plan.batch, number++) {
         size_t count = smaller(plan.batch, run.count - start), inner = run.inner + start, position = run.position + start;
