@@ -10,13 +10,10 @@ cd "$(dirname "$0")/.."
 
 seconds=${1:-30}
 [[ $seconds =~ ^[1-9][0-9]*$ ]] || die "not a number of seconds: $seconds"
-need_packages "${native_packages[@]}" clang llvm
+need_packages "${native_packages[@]}" "${fuzz_packages[@]}"
 
 say "building in build-fuzz/"
-# Comparisons are not traced: decode.c makes calls from any bytes, so that there is nothing to guess, and it costs half the
-# speed. debugoptimized: a fuzzer wants speed, and a finding a readable trace. lundef: the sanitizers' symbols come with programs.
-CC=clang CXX=clang++ need_build build-fuzz --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
-    '-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-coverage=trace-cmp' -Dtests=enabled -Dtools=disabled -Dbench=disabled -Dexamples=disabled
+need_fuzzers
 
 failed=0
 for name in kernels npy; do

@@ -52,7 +52,8 @@ need_packages()
 }
 
 # need_build FOLDER ARGUMENTS…: configures FOLDER with these arguments of meson, or again if they have changed, and
-# builds all of it.
+# builds all of it, or the targets in build_targets.
+build_targets=()
 need_build()
 {
     local folder=$1 wanted
@@ -63,7 +64,20 @@ need_build()
         meson setup "$folder" "$@" </dev/null || return 1
         printf '%s\n' "$wanted" >"$folder/configured-with"
     fi
-    ninja -C "$folder"
+    ninja -C "$folder" "${build_targets[@]}"
+}
+
+# The two fuzzers, in build-fuzz/, with clang. Comparisons are not traced: decode.c makes calls from any bytes, so that there is
+# nothing to guess, and it costs half the speed. debugoptimized: a fuzzer wants speed, and a finding a readable trace.
+# lundef: the sanitizers' symbols come with programs.
+# shellcheck disable=SC2034
+fuzz_packages=(clang llvm)
+need_fuzzers()
+{
+    local build_targets=(tests/fuzz/softfocus-fuzz-kernels tests/fuzz/softfocus-fuzz-npy)
+    CC=clang CXX=clang++ need_build build-fuzz --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
+        '-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-coverage=trace-cmp' -Dtests=enabled -Dtools=disabled \
+        -Dbench=disabled -Dexamples=disabled
 }
 
 # What building, testing and the benchmark need on the machine itself.

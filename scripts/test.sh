@@ -4,7 +4,7 @@
 #   natively, built with gcc: in build-test/
 #   AVX-512 on an emulated CPU where this one has none (scripts/emulate.sh), or with --emulate-avx512 in any case
 #   NEON, cross-built, under qemu-user: in build-aarch64/
-#   with --with-clang natively once more, built with clang: in build-clang/
+#   with --with-clang natively once more, built with clang, in build-clang/; and half a minute of each fuzzer, in build-fuzz/
 # Installs with apt what is missing for that. Ends with one line per ISA, how it ran and what passed, and the sum of all
 # tests; an ISA that ran nothing is a failure. Every run is done though an earlier one failed; the exit status is 0 if
 # nothing did.
@@ -25,7 +25,7 @@ for option; do
 done
 
 packages=("${native_packages[@]}" "${arm64_packages[@]}")
-[ $with_clang = no ] || packages+=(clang libomp-dev)
+[ $with_clang = no ] || packages+=(clang libomp-dev "${fuzz_packages[@]}")
 need_packages "${packages[@]}"
 
 results=() # HOW=FOLDER or HOW:ISA=OUTPUT, for report.py
@@ -73,6 +73,19 @@ await_emulators()
     done
 }
 
+# The suite `fuzz`: scripts/fuzz.sh is the long run.
+fuzz()
+{
+    say "fuzzing"
+    results+=("fuzz=build-fuzz")
+    rm -f build-fuzz/meson-logs/testlog.json
+    if need_fuzzers; then
+        meson test -C build-fuzz --no-rebuild --suite fuzz --print-errorlogs </dev/null || status=1
+    else
+        status=1
+    fi
+}
+
 emulators=()
 trap '[ ${#emulators[@]} -eq 0 ] || kill "${emulators[@]}" 2>/dev/null || true' EXIT
 
@@ -93,6 +106,7 @@ build_and_test qemu build-aarch64 --cross-file packaging/cross-aarch64.ini \
 if [ $with_clang = yes ]; then
     CC=clang CXX=clang++ build_and_test 'native (clang)' build-clang -Dtools=enabled -Dbench=enabled -Dexamples=enabled \
         -Dadaptors=enabled
+    fuzz
 fi
 
 await_emulators
