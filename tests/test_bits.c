@@ -261,8 +261,8 @@ static void by_place(const softfocus_test *test)
     static const struct {
         size_t outer, classes, inner, misalignment;
         softfocus_case_logits logits;
-    } shapes[] = {{1500, 701, 1, 3, SOFTFOCUS_LOGITS_LARGE},
-                  {13200, 80, 1, 5, SOFTFOCUS_LOGITS_DISJOINT},
+    } shapes[] = {{1500, 701, 1, 3, SOFTFOCUS_LOGITS_NORMAL},
+                  {2050, 512, 1, 5, SOFTFOCUS_LOGITS_LARGE},
                   {7, 21, 7201, 0, SOFTFOCUS_LOGITS_GAPS},
                   {2, 150, 3600, 0, SOFTFOCUS_LOGITS_NORMAL},
                   {9, 65, 1, 1, SOFTFOCUS_LOGITS_NORMAL}};
