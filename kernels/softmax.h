@@ -149,9 +149,9 @@ struct row_write {
     real *to;
     size_t classes, done; /* of these elements, how many are written */
     vf a, b;
-    int streams; /* past the caches, from the first cache line on */
-    vi special;           /* the number of an element with another result, as 32 bits, */
-    vf special_result;    /* which is this */
+    int streams;       /* past the caches, from the first cache line on */
+    vi special;        /* the number of an element with another result, as 32 bits, */
+    vf special_result; /* which is this */
 };
 
 /* One vector of results, those of element i on, from one of `from`. */
@@ -217,12 +217,12 @@ SOFTFOCUS_INLINE void write_row(struct row_write *write, row_result *result)
 
 /* What goes on beside a sum over a row. Constants: whether each of them does, and `result`. */
 struct beside {
-    int keeps, fetches, writes; /* a row to write may have nothing left */
+    int keeps, fetches, writes;
     real *keep;              /* where the exponentials go */
-    const real *fetch[2];    /* what is wanted soon, element by element: with `fetches` the first, */
-    int fetches_both;        /* and if so, no constant, the second */
-    struct row_write *write; /* a row to stream, as far as it has whole groups: stores to memory and arithmetic wait for each other's ports
-                                and buffers no longer when they take turns */
+    const real *fetch[2];    /* what is wanted soon, element by element: the first, */
+    int fetches_both;        /* and if so, which is no constant, the second */
+    struct row_write *write; /* a row to stream, as far as it has whole groups, of which there may be none: stores to memory wait
+                                while there is arithmetic to do, and the other way round */
     row_result *result;      /* how */
 };
 
@@ -239,7 +239,7 @@ SOFTFOCUS_INLINE void row_fetch(const struct beside *beside, size_t i, size_t v)
 
 /* What a sum leaves out: one element. */
 struct hole {
-    size_t at;      /* its index, or where it is given by its value the first of its group */
+    size_t at; /* its index, or where it is given by its value the first of its group */
     float value;
     int by_value; /* a constant. Elements equal to it are left out, and all but one counted */
 };
@@ -274,12 +274,12 @@ SOFTFOCUS_INLINE vd row_group(const real *z, size_t classes, size_t i, struct ho
 }
 
 /* A whole group without a hole. */
-SOFTFOCUS_INLINE vd whole_group(const real *z, size_t i, struct exp_base base, int far, const struct beside *beside,
+SOFTFOCUS_INLINE vd whole_group(const real *z, size_t i, struct exp_base base, const struct beside *beside,
                                 enum precision precision)
 {
     vf part[4];
     for (size_t v = 0; v < 4; v++) {
-        part[v] = exp_based(vf_load(z + i + v * VF_LANES), base, far);
+        part[v] = exp_based(vf_load(z + i + v * VF_LANES), base, 0);
         if (beside->keeps)
             vf_store(beside->keep + i + v * VF_LANES, part[v]);
         row_fetch(beside, i, v);
@@ -299,7 +299,7 @@ SOFTFOCUS_INLINE vd whole_groups(const real *z, size_t skip, size_t count, struc
         count -= both;
         for (; both > 0; both--) {
             i = i == skip ? i + GROUP : i;
-            sum = vd_add(sum, whole_group(z, i, base, 0, beside, precision));
+            sum = vd_add(sum, whole_group(z, i, base, beside, precision));
             stream_group(&write, beside->result);
             i += GROUP;
         }
@@ -307,7 +307,7 @@ SOFTFOCUS_INLINE vd whole_groups(const real *z, size_t skip, size_t count, struc
     }
     for (; count > 0; count--) {
         i = i == skip ? i + GROUP : i;
-        sum = vd_add(sum, whole_group(z, i, base, 0, beside, precision));
+        sum = vd_add(sum, whole_group(z, i, base, beside, precision));
         i += GROUP;
     }
     return sum;

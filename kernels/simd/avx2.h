@@ -109,10 +109,13 @@ SOFTFOCUS_INLINE vh h_select_less(vh a, vh b, vh x, vh y)
 {
     return _mm256_blendv_pd(y, x, _mm256_cmp_pd(a, b, _CMP_LT_OQ));
 }
+/* Two vectors become one, half of either added to the other half: so rows are added, and by the same steps, in the same order,
+   one. */
+SOFTFOCUS_INLINE vh h_fold_add1(vh a, vh b) { return h_add(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b)); }
 SOFTFOCUS_INLINE double h_reduce_add(vh a)
 {
-    __m128d s = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
-    return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
+    vh two = h_fold_add1(a, a);
+    return _mm_cvtsd_f64(_mm_add_sd(_mm256_castpd256_pd128(two), _mm256_extractf128_pd(two, 1)));
 }
 SOFTFOCUS_INLINE vh h_pow(vh a, vh b) { return Sleef_powd4_u10avx2(a, b); }
 SOFTFOCUS_INLINE vh h_exp(vh a) { return Sleef_expd4_u10avx2(a); }
@@ -151,7 +154,6 @@ SOFTFOCUS_INLINE vf vf_reduce_max_rows(const vf rows[VF_LANES])
     vf high = vf_fold_max2(vf_fold_max1(rows[4], rows[5]), vf_fold_max1(rows[6], rows[7]));
     return vf_max(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31));
 }
-SOFTFOCUS_INLINE vh h_fold_add1(vh a, vh b) { return h_add(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b)); }
 SOFTFOCUS_INLINE vh h_reduce_add_rows(const vd rows[VF_LANES / 2])
 {
     vh low = h_fold_add1(h_add(rows[0].lo, rows[0].hi), h_add(rows[1].lo, rows[1].hi));

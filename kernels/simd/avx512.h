@@ -94,7 +94,18 @@ SOFTFOCUS_INLINE vh h_select_less(vh a, vh b, vh x, vh y)
 {
     return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_LT_OQ), y, x);
 }
-SOFTFOCUS_INLINE double h_reduce_add(vh a) { return _mm512_reduce_add_pd(a); }
+/* In each step two vectors become one, half of either added to the other half: so rows are added, and by the same steps, in the
+   same order, one. */
+SOFTFOCUS_INLINE vh h_fold_add1(vh a, vh b) { return h_add(_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b)); }
+SOFTFOCUS_INLINE vh h_fold_add2(vh a, vh b)
+{
+    return h_add(_mm512_shuffle_f64x2(a, b, 0x88), _mm512_shuffle_f64x2(a, b, 0xdd));
+}
+SOFTFOCUS_INLINE double h_reduce_add(vh a)
+{
+    vh two = h_fold_add1(a, a), four = h_fold_add2(two, two);
+    return _mm512_cvtsd_f64(h_fold_add2(four, four));
+}
 SOFTFOCUS_INLINE vh h_pow(vh a, vh b) { return Sleef_powd8_u10avx512f(a, b); }
 SOFTFOCUS_INLINE vh h_exp(vh a) { return Sleef_expd8_u10avx512f(a); }
 /* floor(log2(a / 0.75)), as vgetexp gives it: log2's integer part of a * 4/3 */
@@ -129,11 +140,6 @@ SOFTFOCUS_INLINE vf vf_reduce_max_rows(const vf rows[VF_LANES])
     for (size_t i = 0; i < 4; i++)
         four[i] = vf_fold_max2(vf_fold_max1(rows[4 * i], rows[4 * i + 1]), vf_fold_max1(rows[4 * i + 2], rows[4 * i + 3]));
     return vf_fold_max4(vf_fold_max4(four[0], four[1]), vf_fold_max4(four[2], four[3]));
-}
-SOFTFOCUS_INLINE vh h_fold_add1(vh a, vh b) { return h_add(_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b)); }
-SOFTFOCUS_INLINE vh h_fold_add2(vh a, vh b)
-{
-    return h_add(_mm512_shuffle_f64x2(a, b, 0x88), _mm512_shuffle_f64x2(a, b, 0xdd));
 }
 SOFTFOCUS_INLINE vh h_reduce_add_rows(const vd rows[VF_LANES / 2])
 {

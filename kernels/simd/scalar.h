@@ -127,7 +127,7 @@ SOFTFOCUS_INLINE vd vd_min(vd a, vd b) { return a < b ? a : b; }
 SOFTFOCUS_INLINE vd vd_mul_add(vd a, vd b, vd c) { return a * b + c; }
 SOFTFOCUS_INLINE vd vd_select_less(vd a, vd b, vd x, vd y) { return a < b ? x : y; }
 SOFTFOCUS_INLINE double vd_reduce_add(vd a) { return a; } /* in an order of the ISA's own, always the same */
-/* Lane i is the sum over rows[i], whatever the other rows are. */
+/* Lane i is vd_reduce_add(rows[i]), to the bit. */
 SOFTFOCUS_INLINE vd vd_reduce_add_rows(const vd rows[VF_LANES]) { return rows[0]; }
 SOFTFOCUS_INLINE vd vd_pow(vd a, vd b) { return Sleef_powd1_u10purec(a, b); }
 SOFTFOCUS_INLINE vd vd_exp(vd a) { return Sleef_expd1_u10purec(a); }
