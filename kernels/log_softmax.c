@@ -91,7 +91,7 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
             } else {
                 struct hole hole = {classes > SHORT_ROW ? group_of_max(best[r], best_group[r], m[r]) : 0, m[r], 1};
                 /* Wanted soon are a row of the next batch and the place of this row's results. */
-                const real *next = element(args->logits, run.outer, 0, inner + r + batch);
+                const real *next = element(args->logits, run.outer, 0, row_after(&args->shape, inner + r, batch));
                 const real *results = element(args->log_probs, run.outer, 0, inner + r);
                 struct beside beside = {.fetches = 1, .fetch = {streams ? next : results, next},
                                         .fetches_both = !streams && away,

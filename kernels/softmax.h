@@ -50,6 +50,12 @@ SOFTFOCUS_INLINE int is_far_away(const struct softfocus_shape *shape)
     return shape->outer * shape->inner >= FETCH_BYTES / sizeof(real) / shape->classes;
 }
 
+/* The row a batch further on; of the last batch's, some row that there is. */
+SOFTFOCUS_INLINE size_t row_after(const struct softfocus_shape *shape, size_t inner, size_t batch)
+{
+    return smaller(inner + batch, shape->inner - 1);
+}
+
 SOFTFOCUS_INLINE int streams_rows_to(const struct softfocus_shape *shape, struct softfocus_view in, struct softfocus_view out)
 {
     return shape->classes >= STREAM_ROW && streams_to(shape, in, out);

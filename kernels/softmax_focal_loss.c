@@ -206,10 +206,10 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, con
                              : row_sum_exp(z, classes, hole, m, &nothing, &none);
     }
     struct row_write write = {.streams = 0};
+    size_t after = row_after(&args->shape, inner + r, plan->batch);
     struct beside beside = {.keeps = 1, .fetches = 1, .writes = 1, .write = &write, .result = row_gradient,
                             .keep = plan->streams ? scratch + r * classes : grad_row(args, plan, inner + r),
-                            .fetch = {element(args->logits, plan->outer, 0, inner + r + plan->batch),
-                                      grad_row(args, plan, inner + r + plan->batch)},
+                            .fetch = {element(args->logits, plan->outer, 0, after), grad_row(args, plan, after)},
                             .fetches_both = plan->away && !plan->streams};
     if (row_is_far(m))
         return row_sum_of_far(z, classes, hole.at, m, beside.keep);
