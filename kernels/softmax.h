@@ -3,9 +3,8 @@
  * Both need, per position, m = max z and the sum of exp(z_j - m) *without one class*: the argmax for log-softmax, the
  * target for the losses. That class's term is known (1, or exp(z_t - m)) and adding it last keeps the digits of a sum that
  * is far below it: with p near 1 they are the whole result.
- * Sums are formed of two or four vectors in float, then in double: within 0.6 or 1.2 ulp of the sum of the terms for rows
- * of any length, where a chain of floats loses hundreds. They are of exp_based's results: exp_unit makes them those of
- * exp(z - m). */
+ * Sums are formed of two vectors in float, then in double: within 0.6 ulp of the sum of the terms for rows of any length, where
+ * a chain of floats loses hundreds. They are of exp_based's results: exp_unit makes them those of exp(z - m). */
 #ifndef SOFTFOCUS_SOFTMAX_H
 #define SOFTFOCUS_SOFTMAX_H
 
@@ -20,17 +19,12 @@ enum {
 };
 
 SOFTFOCUS_INLINE vf add4(vf a, vf b, vf c, vf d) { return vf_add(vf_add(a, b), vf_add(c, d)); }
-/* How a sum is formed from four vectors. A constant. */
-enum precision {
-    SUM_FOURS, /* in float, then in double: 1.0 ulp besides the terms' own error */
-    SUM_PAIRS  /* in double from pairs on: 0.5 ulp, 4 to 8 % slower. For the losses, where easy rows have the sum's error
-                  gamma + 1 times (with SUM_FOURS, 15.2 ulp of 14 at gamma 5) */
-};
-
-SOFTFOCUS_INLINE vd sum4(const vf part[4], enum precision precision)
+/* A sum of four vectors, in double from pairs on: within 0.5 ulp besides the terms' own error. In float up to the last addition it
+   would be 1.0 ulp, and rows 4 to 8 % faster, but an element that is most of the sum makes that 3.2 ulp of log-softmax, whose
+   bound is 3; and easy rows have the sum's error gamma + 1 times in the losses (15.2 ulp of 14 at gamma 5). */
+SOFTFOCUS_INLINE vd sum4(const vf part[4])
 {
-    vf low = vf_add(part[0], part[1]), high = vf_add(part[2], part[3]);
-    return precision == SUM_FOURS ? vd_widen(vf_add(low, high)) : vd_add(vd_widen(low), vd_widen(high));
+    return vd_add(vd_widen(vf_add(part[0], part[1])), vd_widen(vf_add(part[2], part[3])));
 }
 
 SOFTFOCUS_INLINE vf max4(vf a, vf b, vf c, vf d) { return vf_max(vf_max(a, b), vf_max(c, d)); }
@@ -250,9 +244,6 @@ struct hole {
     int by_value; /* a constant. Elements equal to it are left out, and all but one counted */
 };
 
-/* Log-softmax leaves out by value, the losses by index. */
-SOFTFOCUS_INLINE enum precision precision_of(int by_value) { return by_value ? SUM_FOURS : SUM_PAIRS; }
-
 /* The sum of four vectors from element i on, fewer at the end of the row, without the hole if that is here. Past the end (and
    at -inf) exp gives 2^-125, which no sum notices: its terms add up to 1 scaled by 2^60, or to a probability near 1 that
    float rounds to 1. */
@@ -276,12 +267,11 @@ SOFTFOCUS_INLINE vd row_group(const real *z, size_t classes, size_t i, struct ho
         if (hole.by_value)
             *equal += vm_count(here);
     }
-    return sum4(part, precision_of(hole.by_value));
+    return sum4(part);
 }
 
 /* A whole group without a hole. */
-SOFTFOCUS_INLINE vd whole_group(const real *z, size_t i, struct exp_base base, const struct beside *beside,
-                                enum precision precision)
+SOFTFOCUS_INLINE vd whole_group(const real *z, size_t i, struct exp_base base, const struct beside *beside)
 {
     vf part[4];
     for (size_t v = 0; v < 4; v++) {
@@ -290,12 +280,11 @@ SOFTFOCUS_INLINE vd whole_group(const real *z, size_t i, struct exp_base base, c
             vf_store(beside->keep + i + v * VF_LANES, part[v]);
         row_fetch(beside, i, v);
     }
-    return sum4(part, precision);
+    return sum4(part);
 }
 
 /* `count` of them: the hot loops. The group at `skip` is passed over. */
-SOFTFOCUS_INLINE vd whole_groups(const real *z, size_t skip, size_t count, struct exp_base base, const struct beside *beside,
-                                 enum precision precision)
+SOFTFOCUS_INLINE vd whole_groups(const real *z, size_t skip, size_t count, struct exp_base base, const struct beside *beside)
 {
     vd sum = vd_set1(0.0);
     size_t i = 0;
@@ -305,7 +294,7 @@ SOFTFOCUS_INLINE vd whole_groups(const real *z, size_t skip, size_t count, struc
         count -= both;
         for (; both > 0; both--) {
             i = i == skip ? i + GROUP : i;
-            sum = vd_add(sum, whole_group(z, i, base, beside, precision));
+            sum = vd_add(sum, whole_group(z, i, base, beside));
             stream_group(&write, beside->result);
             i += GROUP;
         }
@@ -313,7 +302,7 @@ SOFTFOCUS_INLINE vd whole_groups(const real *z, size_t skip, size_t count, struc
     }
     for (; count > 0; count--) {
         i = i == skip ? i + GROUP : i;
-        sum = vd_add(sum, whole_group(z, i, base, beside, precision));
+        sum = vd_add(sum, whole_group(z, i, base, beside));
         i += GROUP;
     }
     return sum;
@@ -351,7 +340,7 @@ SOFTFOCUS_INLINE vd row_sum_exp(const real *z, size_t classes, struct hole hole,
         size_t groups = classes / GROUP, first = hole.at - hole.at % GROUP;
         end = groups * GROUP;
         i = first < end ? first : end;
-        sum = whole_groups(z, i, first < end ? groups - 1 : groups, base, beside, precision_of(hole.by_value));
+        sum = whole_groups(z, i, first < end ? groups - 1 : groups, base, beside);
     }
     for (; i < classes; i = i < end ? end : i + GROUP)
         sum = vd_add(sum, row_group(z, classes, i, hole, base, 0, beside, &equal));
@@ -395,7 +384,7 @@ SOFTFOCUS_INLINE vd columns_group(real *z, ptrdiff_t stride, size_t class, size_
         if (hole.by_value)
             *equal = vi_increment(here, *equal);
     }
-    return sum4(part, precision_of(hole.by_value));
+    return sum4(part);
 }
 
 SOFTFOCUS_INLINE vd columns_sum_form(const struct block *block, size_t v, struct column_hole hole, vf m, int far, int keeps,
