@@ -72,7 +72,7 @@ SOFTFOCUS_INLINE int streams_gradient(const struct softfocus_log_softmax_backwar
 
 SOFTFOCUS_REGIME void rows(const struct softfocus_log_softmax_backward_args *args, size_t begin, size_t end)
 {
-    int streams = streams_gradient(args);
+    int streams = args->shape.classes >= STREAM_ROW && streams_gradient(args);
     while (begin < end) {
         struct run run = take_run(args->shape, &begin, end);
         for (size_t i = 0; i < run.count; i++)
