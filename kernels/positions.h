@@ -70,7 +70,7 @@ SOFTFOCUS_INLINE int streams_to(const struct softfocus_shape *shape, struct soft
 enum {
     TILE_SIZE = 6144,  /* elements: 24 KB, which leaves room in the smallest L1 cache in use, 32 KB; on the stack */
     TILE_WIDTH = 256,  /* positions: 1 KB of each class */
-    TILE_LEAST = 64,   /* positions, below which blocks of some classes are faster (measured: equal at 80 classes) */
+    TILE_LEAST = 64,   /* positions, 256 bytes of each class: narrower tiles leave memory's prefetchers little to go by */
     TILE_SLACK = 3 * VF_LANES, /* see tile_load */
     BLOCK_CLASSES = TILE_SIZE / 2 / TILE_WIDTH, /* for two tensors; a multiple of four */
     BATCH_VECTORS = TILE_WIDTH / VF_LANES
