@@ -114,10 +114,10 @@ SOFTFOCUS_INLINE vf exp_multiple(vf top)
 /* m where it is near, and 0 elsewhere */
 SOFTFOCUS_INLINE vf near_part(vf m) { return vf_keep(vf_less(vf_abs(m), vf_set1(EXP_REACH)), m); }
 
-/* Whether one of the first `count` lanes needs the far form. */
-SOFTFOCUS_INLINE int base_is_far(vf m, size_t count)
+/* Whether one of the lanes needs the far form. */
+SOFTFOCUS_INLINE int base_is_far(vf m)
 {
-    return vm_any(vm_and_not(vm_first(count), vf_less(vf_abs(m), vf_set1(EXP_REACH))));
+    return vm_any(vm_and_not(vm_first(VF_LANES), vf_less(vf_abs(m), vf_set1(EXP_REACH))));
 }
 
 /* `far` is a constant: 0 where !base_is_far(m). */

@@ -405,7 +405,7 @@ SOFTFOCUS_INLINE vd columns_sum_form(const struct block *block, size_t v, struct
 SOFTFOCUS_INLINE vd columns_sum_exp(const struct block *block, size_t v, struct column_hole hole, vf m, int keeps, vd sum,
                                     vi *equal)
 {
-    return base_is_far(m, VF_LANES) ? columns_sum_form(block, v, hole, m, 1, keeps, sum, equal)
+    return base_is_far(m) ? columns_sum_form(block, v, hole, m, 1, keeps, sum, equal)
                                     : columns_sum_form(block, v, hole, m, 0, keeps, sum, equal);
 }
 
