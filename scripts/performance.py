@@ -12,6 +12,7 @@ import sys
 
 DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
 IN_CACHE, OUT_OF_CACHE = 0.60, 0.85  # the shares of the roof that are aimed at
+TOLERANCE = 1.2  # how far outside of its bounds an arithmetic roof may lie before it is named: noise
 SHARED_SHAPE = "rows:1024/classes:1000"
 
 METHOD = """
@@ -26,8 +27,8 @@ Two roofs are measured beside each kernel and shape, in the same run, without ro
   up to 8, whichever is faster. So which words share an
   execution port, and how many run in one cycle, is measured and not looked up. Not counted are addresses, loops, constants, and
   words whose operands are the same each time, which a compiler hoists out of the loop.
-  The figure lies between the slowest kind of words alone and the sum of all kinds, one after the other; the benchmark's tests
-  hold it to that.
+  The figure should lie between the slowest kind of words alone and the sum of all kinds, one after the other; those that do not
+  are named below.
 - **Streaming.** As many bytes as a call must at least read and write, from as many tensors of the same size, with one addition
   at most: in the cache where they fit, and with plain or non-temporal stores, whichever is faster.
 
@@ -102,7 +103,7 @@ def shape_name(shape):
 
 
 def kernel_table(report, isa):
-    rows, missed = [], []
+    rows, missed, doubtful = [], [], []
     for (kernel, by, shape), row in report.rows.items():
         if by != isa or kernel not in report.kernels():
             continue
@@ -115,8 +116,11 @@ def kernel_table(report, isa):
         if share < (IN_CACHE if bound else OUT_OF_CACHE):
             missed.append(f"`{kernel}` {shape_name(shape)}: {100 * share:.0f} % of the "
                           f"{'arithmetic' if bound else 'streaming'} roof")
+        if not row["arithmetic_from"] / TOLERANCE < arithmetic < row["arithmetic_to"] * TOLERANCE:
+            doubtful.append(f"`{kernel}` {shape_name(shape)}: {arithmetic:.3g} ns, not in {row['arithmetic_from']:.3g} to "
+                            f"{row['arithmetic_to']:.3g}")
     heads = ["kernel", "shape", "ns/element", "arithmetic", "streaming", "share of the roof", "GB/s", "× scalar"]
-    return table(heads, "llrrrrrr", rows), missed
+    return table(heads, "llrrrrrr", rows), missed, doubtful
 
 
 def isa_table(report):
@@ -140,7 +144,7 @@ def peers(folder):
 def main():
     report = Report(sys.argv[1])
     context, best = report.context, report.context["isa"]
-    rows, missed = kernel_table(report, best)
+    rows, missed, doubtful = kernel_table(report, best)
     caches = ", ".join(f"L{level} {size(context[f'cache_l{level}'])}" for level in (1, 2, 3))
     notes = DOCS / "performance-notes.md"
     print(f"""# Performance
@@ -180,7 +184,10 @@ Streams of half of a level's size, or four times the last. Words of the vocabula
 ## Below the aim
 
 The aim is {100 * IN_CACHE:.0f} % of the arithmetic roof, or {100 * OUT_OF_CACHE:.0f} % of the streaming one where that is the lower.
-{''.join(f'{chr(10)}- {line}' for line in missed) or chr(10) + 'Nothing is.'}""")
+{''.join(f'{chr(10)}- {line}' for line in missed) or chr(10) + 'Nothing is.'}
+
+Arithmetic roofs that lie outside of their bounds by more than a factor of {TOLERANCE}, so that a share means little:
+{''.join(f'{chr(10)}- {line}' for line in doubtful) or chr(10) + 'None.'}""")
     if notes.exists():
         print("\n" + notes.read_text().strip())
     return 0

@@ -51,7 +51,7 @@ double softfocus_roof_streaming(const softfocus_roof *roof);
 /* Words of arithmetic per element, times the lanes of each. */
 double softfocus_roof_operations(const softfocus_roof *roof);
 /* What the arithmetic of one call would take if all words ran one kind after the other, and if all kinds but the slowest
-   cost nothing: between these two lies the arithmetic roof. For check_roof.py. */
+   cost nothing: between these two lies the arithmetic roof, or the machine was disturbed. */
 double softfocus_roof_sum(const softfocus_roof *roof);
 double softfocus_roof_most(const softfocus_roof *roof);
 
