@@ -79,11 +79,13 @@ SOFTFOCUS_INLINE struct focal focal(const struct softfocus_softmax_focal_args *a
     vd zero = vd_set1(0.0), one = vd_set1(1.0);
     vd weight = weights_of(args, targets), m = vd_widen(max);
     vd live = vd_widen(vf_select(ignored(vi_load(targets.class)), vf_set1(0.0f), vf_set1(1.0f)));
+    vd gap = vd_sub(m, vd_widen(target_logit));
     vd target_exp = vd_mul(vd_widen(exp_based(target_logit, exp_base(max, 1), 1)), unit);
-    target_exp = vd_select_less(vd_widen(target_logit), m, target_exp, one); /* exactly 1 at the maximum, where p may be near 1 */
+    /* Exactly 1 at the maximum, where p may be near 1; NaN for NaN, which the sum leaves out as it does any target. */
+    target_exp = vd_select_less(zero, gap, target_exp, vd_sub(one, gap));
     vd rest = vd_mul_add(scaled_rest, unit, vd_sub(m, m));
     vd sum = vd_add(rest, target_exp);
-    vd nll = vd_add(vd_sub(m, vd_widen(target_logit)), vd_log1p(vd_add(rest, vd_sub(target_exp, one))));
+    vd nll = vd_add(gap, vd_log1p(vd_add(rest, vd_sub(target_exp, one))));
 
     /* One division for both quotients. The bound keeps the product normal; below 2^-40 the quotient p l / u is 1 to within
        2^-40 and is not formed. */

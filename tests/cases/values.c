@@ -80,11 +80,12 @@ static void fill_special(float *z, size_t classes, double scale, softfocus_rando
     }
 }
 
-/* A maximum search that loses its way where it meets a NaN may leave out the NaN in place of the maximum. */
+/* A maximum search that loses its way where it meets a NaN may leave out the NaN in place of the maximum; or it takes what comes
+   after the NaN for the maximum, and what came before is so far above that exp makes anything of it. */
 static void fill_one_nan(float *z, size_t classes, size_t position, softfocus_random *random)
 {
     fill_normal(z, classes, 0.0, 1.0, random);
-    z[position / classes % classes] = 10.0f;
+    z[position / classes % classes] = (float)pow(10.0, softfocus_random_between(random, 1.0, 9.0));
     z[position % classes] = NAN;
 }
 
