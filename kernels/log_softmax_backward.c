@@ -43,25 +43,35 @@ SOFTFOCUS_INLINE void row_part(const real *log_probs, const real *g, size_t i, s
                       gradient(row_load_or_zero(log_probs, end, i), row_load_or_zero(g, end, i), minus_sum), end - i);
 }
 
-/* By groups, since clang loads constants anew in each turn (1.2 times the time with one vector in a turn). */
-SOFTFOCUS_INLINE void row(const real *log_probs, const real *g, size_t classes, int streams, real *out)
+/* From element i on. */
+SOFTFOCUS_INLINE void row_rest(const real *log_probs, const real *g, size_t i, size_t classes, vf minus_sum, real *out)
 {
-    vf minus_sum = vf_set1((float)-row_sum(g, classes));
-    size_t head = streams ? before_line(out, classes) : 0, i = 0;
-    for (; i + VF_LANES <= head; i += VF_LANES)
-        vf_store(out + i, row_vector(log_probs, g, i, minus_sum));
-    row_part(log_probs, g, i, head, minus_sum, out);
-    i = head;
-    for (; i + GROUP <= classes; i += GROUP)
-        for (size_t v = i; v < i + GROUP; v += VF_LANES) {
-            if (streams)
-                vf_stream(out + v, row_vector(log_probs, g, v, minus_sum));
-            else
-                vf_store(out + v, row_vector(log_probs, g, v, minus_sum));
-        }
     for (; i + VF_LANES <= classes; i += VF_LANES)
         vf_store(out + i, row_vector(log_probs, g, i, minus_sum));
     row_part(log_probs, g, i, classes, minus_sum, out);
+}
+
+/* As many groups from element i on as there are, past the caches; the element after them. */
+SOFTFOCUS_INLINE size_t row_stream(const real *log_probs, const real *g, size_t i, size_t classes, vf minus_sum, real *out)
+{
+    for (; i + GROUP <= classes; i += GROUP)
+        for (size_t v = i; v < i + GROUP; v += VF_LANES)
+            vf_stream(out + v, row_vector(log_probs, g, v, minus_sum));
+    return i;
+}
+
+/* `streams` is a constant: loops for both in one function are too many for constants to stay in registers from row to row (1.2
+   times the time at 80 classes). */
+SOFTFOCUS_INLINE void row(const real *log_probs, const real *g, size_t classes, int streams, real *out)
+{
+    vf minus_sum = vf_set1((float)-row_sum(g, classes));
+    size_t i = 0;
+    if (streams) {
+        size_t head = before_line(out, classes);
+        row_rest(log_probs, g, 0, head, minus_sum, out);
+        i = row_stream(log_probs, g, head, classes, minus_sum, out);
+    }
+    row_rest(log_probs, g, i, classes, minus_sum, out);
 }
 
 SOFTFOCUS_INLINE int streams_gradient(const struct softfocus_log_softmax_backward_args *args)
@@ -70,9 +80,8 @@ SOFTFOCUS_INLINE int streams_gradient(const struct softfocus_log_softmax_backwar
            args->grad_logits.data != args->grad_log_probs.data;
 }
 
-SOFTFOCUS_REGIME void rows(const struct softfocus_log_softmax_backward_args *args, size_t begin, size_t end)
+SOFTFOCUS_INLINE void rows_form(const struct softfocus_log_softmax_backward_args *args, size_t begin, size_t end, int streams)
 {
-    int streams = args->shape.classes >= STREAM_ROW && streams_gradient(args);
     while (begin < end) {
         struct run run = take_run(args->shape, &begin, end);
         for (size_t i = 0; i < run.count; i++)
@@ -80,8 +89,17 @@ SOFTFOCUS_REGIME void rows(const struct softfocus_log_softmax_backward_args *arg
                 element(args->grad_log_probs, run.outer, 0, run.inner + i), args->shape.classes, streams,
                 element(args->grad_logits, run.outer, 0, run.inner + i));
     }
-    if (streams)
-        vf_stream_end();
+}
+
+SOFTFOCUS_REGIME void rows(const struct softfocus_log_softmax_backward_args *args, size_t begin, size_t end)
+{
+    rows_form(args, begin, end, 0);
+}
+
+SOFTFOCUS_REGIME void rows_past_caches(const struct softfocus_log_softmax_backward_args *args, size_t begin, size_t end)
+{
+    rows_form(args, begin, end, 1);
+    vf_stream_end();
 }
 
 /* ---- Columns: of grad_log_probs, and of log_probs as the second. */
@@ -141,16 +159,20 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_backward_args *
     for_columns(&tensors, begin, end, &kernel, &state);
 }
 
-/* FEW_CLASSES for this kernel, which does less across lanes: measured likewise, equal at 14 to 21 classes on all of them. */
-enum { FEW_GRADIENTS = VF_LANES > 1 ? 15 : 0 };
+/* FEW_CLASSES for this kernel, which does less across lanes: measured likewise, equal at 14 to 21 classes; at 19 with AVX-512
+   1.3 to 1.4 times as fast in the cache and level beyond it, with AVX2 1.1 and half as fast. */
+enum { FEW_GRADIENTS = VF_LANES >= 16 ? 19 : VF_LANES > 1 ? 15 : 0 };
 
 double SOFTFOCUS_INSTANCE(log_softmax_backward)(const struct softfocus_log_softmax_backward_args *args, size_t begin,
                                                 size_t end)
 {
     if (args->log_probs.class_stride == 1 && args->grad_log_probs.class_stride == 1 &&
-        args->grad_logits.class_stride == 1 && args->shape.classes > FEW_GRADIENTS)
-        rows(args, begin, end);
-    else
+        args->grad_logits.class_stride == 1 && args->shape.classes > FEW_GRADIENTS) {
+        if (args->shape.classes >= STREAM_ROW && streams_gradient(args))
+            rows_past_caches(args, begin, end);
+        else
+            rows(args, begin, end);
+    } else
         columns(args, begin, end);
     return 0.0;
 }

@@ -161,7 +161,8 @@ SOFTFOCUS_INLINE vd exp_unit(vf m)
 /* 2^60 exp(z) for z <= 0 */
 SOFTFOCUS_INLINE vf exp_of_negative(vf z)
 {
-    return exp_based(z, exp_base(vf_set1(0.0f), 0), 0);
+    struct exp_base zero = {vf_set1(0.0f), vf_set1(-EXP_DEPTH), vf_set1(EXP_ROUND)}; /* exp_base of 0: no compiler folds that */
+    return exp_based(z, zero, 0);
 }
 
 /* a * b - high, exactly, for high the product rounded to float. */

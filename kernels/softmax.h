@@ -411,7 +411,9 @@ SOFTFOCUS_INLINE vd columns_sum_exp(const struct block *block, size_t v, struct 
 
 /* The regime of a call: vectors along the classes where every tensor's classes are contiguous and there are enough of
    them; else a position per lane. Up to this many the work across lanes, per row, costs more than transposing: measured by
-   timing both at 8 to 128 classes (Zen 4; equal at 56 with AVX-512, at 64 to 91 with AVX2, at 16 to 48 with SSE). */
-enum { FEW_CLASSES = VF_LANES >= 16 ? 48 : VF_LANES >= 8 ? 64 : VF_LANES > 1 ? 24 : 0 };
+   timing both at 8 to 128 classes (Zen 4; in the cache equal at 56 with AVX-512, at 64 to 91 with AVX2, at 16 to 48 with SSE). Rows
+   from beyond the L2 cache favour the vectors along classes (equal at 32 to 40 with AVX-512, at 56 with AVX2); the size of a call
+   must not decide, since its bits are those of any part of it. */
+enum { FEW_CLASSES = VF_LANES >= 16 ? 47 : VF_LANES >= 8 ? 64 : VF_LANES > 1 ? 24 : 0 };
 
 #endif
