@@ -154,7 +154,9 @@ SOFTFOCUS_SHARED struct result any_targets(const struct constants *c, vf logit, 
     vd weighted = vd_mul(vd_mul(alpha, modulator), vd_widen(weight));
 
     struct result result;
-    result.loss = vd_narrow(vd_mul(weighted, ce));
+    /* Where ce is infinite, and so capped, only a factor of 0 makes less of it, however small y^gamma is. */
+    vd infinite = vd_select_less(zero, weighted, huge, zero);
+    result.loss = vd_narrow(vd_select_less(vd_set1(0x1p800), ce, infinite, vd_mul(weighted, ce)));
     vd quotient = vd_div(vd_mul(p, q), vd_max(vd_set1(0x1p-1000), v));
     vd slope = vd_mul(vd_mul(vd_set1(c->gamma), quotient), vd_mul(vd_sub(not_y, y), ce));
     result.grad = vd_narrow(vd_mul(vd_mul(weighted, vd_set1(c->scale)), vd_add(vd_sub(p, y), slope)));

@@ -200,10 +200,10 @@ static float dense_target(const softfocus_case_spec *spec, float logit, softfocu
         if (spec->logits == SOFTFOCUS_LOGITS_SPECIAL && softfocus_random_below(random, 50) == 0)
             return NAN;
         return (float)fmin(1.0, fmax(0.0, 1.25 * any - 0.125));
-    case SOFTFOCUS_TARGETS_BETWEEN: /* a quarter next to 0, a quarter next to 1 */
+    case SOFTFOCUS_TARGETS_BETWEEN: /* a quarter next to 0, some of it as near as can be, a quarter next to 1 */
         switch (softfocus_random_below(random, 4)) {
         case 0:
-            return (float)exp2(-140.0 * any - 1.0);
+            return any < 0.25 ? 0x1p-149f : (float)exp2(-140.0 * any - 1.0);
         case 1:
             return (float)fmin(1.0 - 0x1p-24, 1.0 - exp2(-24.0 * any - 1.0));
         default:
