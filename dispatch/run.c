@@ -18,6 +18,7 @@ struct split {
     softfocus_invoke *invoke;
     const void *args;
     size_t units, grain, chunks, tasks;
+    int adds;
     double sums[CHUNK_MAX];
 };
 
@@ -33,14 +34,16 @@ static size_t boundary(const struct split *split, size_t chunk)
     return chunk == split->chunks ? split->units : fraction(split->units, chunk, split->chunks) / split->grain * split->grain;
 }
 
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
 static void run_task(void *argument, size_t task)
 {
     struct split *split = argument;
     softfocus_fp_state caller = softfocus_fp_enter();
-    size_t end = fraction(split->chunks, task + 1, split->tasks);
-    for (size_t chunk = fraction(split->chunks, task, split->tasks); chunk < end; chunk++)
-        split->sums[chunk] =
-            split->invoke(split->kernels, split->args, boundary(split, chunk), boundary(split, chunk + 1));
+    size_t end = fraction(split->chunks, task + 1, split->tasks), step = split->adds ? 1 : split->chunks;
+    for (size_t chunk = fraction(split->chunks, task, split->tasks); chunk < end; chunk += step)
+        split->sums[chunk] = split->invoke(split->kernels, split->args, boundary(split, chunk),
+                                           boundary(split, smaller(chunk + step, end)));
     softfocus_fp_leave(caller);
 }
 
@@ -51,8 +54,6 @@ static double add(const double *sums, size_t count)
         sum += sums[i];
     return sum;
 }
-
-static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 static size_t at_least_one(size_t a) { return a > 0 ? a : 1; }
 
@@ -67,6 +68,7 @@ double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke,
     split.args = args;
     split.units = work.units;
     split.grain = work.grain;
+    split.adds = work.adds;
     /* A chunk of a grain at least, so that none is empty. */
     split.chunks = smaller(smaller(CHUNK_MAX, at_least_one(work.units / work.grain)),
                            work.units * work.cost / CHUNK_ELEMENTS + 1);
@@ -75,5 +77,5 @@ double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke,
         run_task(&split, 0);
     else
         context->parallel_for(context->pool, split.tasks, run_task, &split);
-    return add(split.sums, split.chunks);
+    return split.adds ? add(split.sums, split.chunks) : 0.0;
 }

@@ -59,54 +59,84 @@ SOFTFOCUS_SHARED vd row_sum_of_far(const real *z, size_t classes, float m, doubl
     return row_sum_far(z, classes, (struct hole){0, m, 1}, m, NULL, again);
 }
 
+/* The maxima of a batch of rows, and what follows from them. */
+struct peaks {
+    size_t inner, count;
+    vf best[VF_LANES]; /* by lane, of each row */
+    vi group[VF_LANES];
+    float m[VF_LANES];
+    vf max; /* by row */
+    vd unit;
+};
+
+SOFTFOCUS_INLINE void find_peaks(const struct softfocus_log_softmax_args *args, size_t outer, size_t inner, size_t count,
+                                 struct peaks *peaks)
+{
+    size_t classes = args->shape.classes;
+    peaks->inner = inner;
+    peaks->count = count;
+    for (size_t r = 0; r < count; r++) {
+        const real *z = element(args->logits, outer, 0, inner + r);
+        peaks->group[r] = vi_set1(0);
+        peaks->best[r] = classes > SHORT_ROW ? row_max_group(z, classes, &peaks->group[r]) : row_max(z, classes);
+    }
+    peaks->max = reduce_max_rows(peaks->best, count);
+    peaks->unit = exp_unit(peaks->max);
+    vf_store(peaks->m, peaks->max);
+}
+
+/* The sum over row r, and beside it row r of the batch before, as far as that is still to be written. */
+SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, size_t outer, const struct peaks *peaks, size_t r,
+                            size_t batch, int streams, const struct unwritten *last, double *again)
+{
+    size_t classes = args->shape.classes;
+    const real *z = element(args->logits, outer, 0, peaks->inner + r);
+    float m = peaks->m[r];
+    struct row_write write = {.streams = 0};
+    vd sum;
+    if (r < last->count) {
+        write = write_of(args, outer, last, r, streams);
+        begin_write(&write, row_log_prob);
+    }
+    if (row_is_far(m)) {
+        sum = row_sum_of_far(z, classes, m, again);
+    } else {
+        struct hole hole = {classes > SHORT_ROW ? group_of_max(peaks->best[r], peaks->group[r], m) : 0, m, 1};
+        /* Wanted soon are a row of the next batch and the place of this row's results. */
+        const real *next = element(args->logits, outer, 0, row_after(&args->shape, peaks->inner + r, batch));
+        const real *results = element(args->log_probs, outer, 0, peaks->inner + r);
+        struct beside beside = {.fetches = 1, .fetch = {streams ? next : results, next}, .fetches_both = !streams,
+                                .writes = 1, .write = &write, .result = row_log_prob};
+        sum = row_sum_exp(z, classes, hole, m, &beside, again);
+    }
+    if (r < last->count)
+        write_rest(&write, row_log_prob);
+    return sum;
+}
+
 SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args, struct run run)
 {
-    size_t classes = args->shape.classes, batch = rows_per_batch(classes);
-    int streams = streams_rows_to(&args->shape, args->logits, args->log_probs), away = is_far_away(&args->shape);
+    size_t classes = args->shape.classes, batch = rows_per_batch(classes), end = run.inner + run.count;
+    int streams = streams_rows_to(&args->shape, args->logits, args->log_probs);
     struct unwritten last = {.count = 0};
-    for (size_t start = 0; start < run.count; start += batch) {
-        size_t count = smaller(batch, run.count - start), inner = run.inner + start;
-        vf best[VF_LANES];
-        vi best_group[VF_LANES];
+    struct peaks peaks = {.count = 0};
+    find_peaks(args, run.outer, run.inner, smaller(batch, run.count), &peaks);
+    while (peaks.count > 0) {
         vd rest[VF_LANES];
         double again[VF_LANES] = {0};
-        for (size_t r = 0; r < count; r++) {
-            const real *z = element(args->logits, run.outer, 0, inner + r);
-            best_group[r] = vi_set1(0);
-            best[r] = classes > SHORT_ROW ? row_max_group(z, classes, &best_group[r]) : row_max(z, classes);
-        }
-        vf max = reduce_max_rows(best, count);
-        vd unit = exp_unit(max);
-        float m[VF_LANES];
-        vf_store(m, max);
-        for (size_t r = 0; r < count; r++) {
-            const real *z = element(args->logits, run.outer, 0, inner + r);
-            struct row_write write = {.streams = 0};
-            if (r < last.count) {
-                write = write_of(args, run.outer, &last, r, streams);
-                begin_write(&write, row_log_prob);
-            }
-            if (row_is_far(m[r])) {
-                rest[r] = row_sum_of_far(z, classes, m[r], &again[r]);
-            } else {
-                struct hole hole = {classes > SHORT_ROW ? group_of_max(best[r], best_group[r], m[r]) : 0, m[r], 1};
-                /* Wanted soon are a row of the next batch and the place of this row's results. */
-                const real *next = element(args->logits, run.outer, 0, row_after(&args->shape, inner + r, batch));
-                const real *results = element(args->log_probs, run.outer, 0, inner + r);
-                struct beside beside = {.fetches = 1, .fetch = {streams ? next : results, next},
-                                        .fetches_both = !streams && away,
-                                        .writes = 1, .write = &write, .result = row_log_prob};
-                rest[r] = row_sum_exp(z, classes, hole, m[r], &beside, &again[r]);
-            }
-            if (r < last.count)
-                write_rest(&write, row_log_prob);
-        }
-        write_rows(args, run.outer, &last, count, streams);
-        struct normalizer norm = normalizer(max, reduce_add_rows(rest, count), unit, vd_load(again));
-        last.inner = inner;
-        last.count = count;
+        for (size_t r = 0; r < peaks.count; r++)
+            rest[r] = sum_row(args, run.outer, &peaks, r, batch, streams, &last, &again[r]);
+        write_rows(args, run.outer, &last, peaks.count, streams);
+        struct normalizer norm = normalizer(peaks.max, reduce_add_rows(rest, peaks.count), peaks.unit, vd_load(again));
+        last.inner = peaks.inner;
+        last.count = peaks.count;
         vf_store(last.high, norm.high);
         vf_store(last.low, norm.low);
+        /* The next maxima are found while these results wait for their logarithms. */
+        size_t next = peaks.inner + peaks.count;
+        peaks.count = 0;
+        if (next < end)
+            find_peaks(args, run.outer, next, smaller(batch, end - next), &peaks);
         if (!streams || classes > LONG_ROW) {
             write_rows(args, run.outer, &last, 0, streams);
             last.count = 0;

@@ -33,7 +33,7 @@ SOFTFOCUS_INLINE vf max4(vf a, vf b, vf c, vf d) { return vf_max(vf_max(a, b), v
  *
  * Rows are worked on in batches: the maxima of all, their sums, the work per position (in vectors across rows), the results. */
 enum {
-    BATCH_SIZE = 4096, /* elements: 16 KB, so that a batch with its results fits an L1 cache of 32 KB (the second read hits it) */
+    BATCH_SIZE = 2048, /* elements: 8 KB, so that a batch, its results and the next batch fit an L1 cache of 32 KB */
     STREAM_ROW = 512,  /* elements below which too many lines belong to two rows, and are written in two parts, to be streamed */
     LONG_ROW = 1 << 16 /* elements up to which two rows (256 KB each) fit an L2 cache */
 };
@@ -97,7 +97,7 @@ SOFTFOCUS_INLINE vf row_max_group(const real *z, size_t classes, vi *group)
                    : max4(row_load(z, classes, i), row_load(z, classes, i + VF_LANES),
                           row_load(z, classes, i + 2 * VF_LANES), row_load(z, classes, i + 3 * VF_LANES));
         vm better = vf_less(best, m);
-        best = vf_select(better, m, best);
+        best = vf_max(m, best); /* not vf_select: the mask would be in the chain from group to group */
         best_group = vi_select(better, number, best_group);
         number = vi_add(number, vi_set1(1));
     }
