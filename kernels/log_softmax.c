@@ -116,7 +116,7 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, size_
 
 SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args, struct run run)
 {
-    size_t classes = args->shape.classes, batch = rows_per_batch(classes), end = run.inner + run.count;
+    size_t classes = args->shape.classes, batch = rows_per_batch(classes, SMALL_BATCH), end = run.inner + run.count;
     int streams = streams_rows_to(&args->shape, args->logits, args->log_probs);
     struct unwritten last = {.count = 0};
     struct peaks peaks = {.count = 0};

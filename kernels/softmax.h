@@ -33,16 +33,11 @@ SOFTFOCUS_INLINE vf max4(vf a, vf b, vf c, vf d) { return vf_max(vf_max(a, b), v
  *
  * Rows are worked on in batches: the maxima of all, their sums, the work per position (in vectors across rows), the results. */
 enum {
-    BATCH_SIZE = 2048, /* elements: 8 KB, so that a batch, its results and the next batch fit an L1 cache of 32 KB */
+    BATCH_SIZE = 4096,  /* elements: 16 KB, so that a batch with its results fits an L1 cache of 32 KB (the second read hits it), */
+    SMALL_BATCH = 2048, /* or with its results the next one */
     STREAM_ROW = 512,  /* elements below which too many lines belong to two rows, and are written in two parts, to be streamed */
     LONG_ROW = 1 << 16 /* elements up to which two rows (256 KB each) fit an L2 cache */
 };
-
-/* Whether a call's rows come from further than the L2 cache. */
-SOFTFOCUS_INLINE int is_far_away(const struct softfocus_shape *shape)
-{
-    return shape->outer * shape->inner >= FETCH_BYTES / sizeof(real) / shape->classes;
-}
 
 /* The row a batch further on; of the last batch's, some row that there is. */
 SOFTFOCUS_INLINE size_t row_after(const struct softfocus_shape *shape, size_t inner, size_t batch)
@@ -56,9 +51,9 @@ SOFTFOCUS_INLINE int streams_rows_to(const struct softfocus_shape *shape, struct
 }
 
 /* At least one, at most one per lane. */
-SOFTFOCUS_INLINE size_t rows_per_batch(size_t classes)
+SOFTFOCUS_INLINE size_t rows_per_batch(size_t classes, size_t size)
 {
-    size_t fit = BATCH_SIZE / classes;
+    size_t fit = size / classes;
     return fit < 1 ? 1 : smaller(fit, VF_LANES);
 }
 

@@ -135,7 +135,6 @@ struct row_plan {
     size_t outer, batch;
     int streams; /* gradients go past the caches. e_j then stay in memory of our own, from a row's sum to its gradient; else they
                     are in the gradient's place */
-    int away;    /* rows come from memory that is far */
 };
 
 /* With the gradient at the target in its place where it streams: a store there afterwards would wait for memory. */
@@ -194,25 +193,58 @@ SOFTFOCUS_SHARED vd row_sum_of_far(const real *z, size_t classes, size_t target,
     return row_sum_far(z, classes, (struct hole){target, 0.0f, 0}, m, keep, &none);
 }
 
+/* The maxima of a batch of rows, and what follows from them. */
+struct peaks {
+    size_t inner, position, count;
+    struct targets targets;
+    float target_logit[VF_LANES], m[VF_LANES];
+    vf best[VF_LANES]; /* by lane, of each row */
+    vf max;            /* by row */
+    vd unit;
+};
+
+/* Of `count` rows from row `start` of a run on. */
+SOFTFOCUS_INLINE void find_peaks(const struct softfocus_softmax_focal_args *args, struct run run, size_t start, size_t count,
+                                 struct peaks *peaks)
+{
+    peaks->inner = run.inner + start;
+    peaks->position = run.position + start;
+    peaks->count = count;
+    peaks->targets = targets_at(args, peaks->position, count);
+    for (size_t r = 0; r < count; r++) {
+        peaks->best[r] = vf_set1(0.0f);
+        peaks->target_logit[r] = 0.0f;
+        if (!is_live(peaks->targets, r))
+            continue;
+        const real *z = element(args->logits, run.outer, 0, peaks->inner + r);
+        peaks->best[r] = row_max(z, args->shape.classes);
+        peaks->target_logit[r] = z[class_of(peaks->targets, r)];
+    }
+    peaks->max = reduce_max_rows(peaks->best, count);
+    peaks->unit = exp_unit(peaks->max);
+    vf_store(peaks->m, peaks->max);
+}
+
 /* The sum over row r of a batch, and beside it row r of the batch before, where there is one: both are live then. */
 SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan,
-                            struct targets targets, float m, size_t inner, size_t r, real *scratch, const struct unwritten *last)
+                            const struct peaks *peaks, size_t r, real *scratch, const struct unwritten *last)
 {
-    size_t classes = args->shape.classes;
-    const real *z = element(args->logits, plan->outer, 0, inner + r);
-    struct hole hole = {class_of(targets, r), 0.0f, 0};
+    size_t classes = args->shape.classes, inner = peaks->inner + r;
+    float m = peaks->m[r];
+    const real *z = element(args->logits, plan->outer, 0, inner);
+    struct hole hole = {class_of(peaks->targets, r), 0.0f, 0};
+    size_t after = row_after(&args->shape, inner, plan->batch); /* a row of the next batch */
     double none;
     if (!args->grad.data) {
-        struct beside nothing = {.keeps = 0};
+        struct beside next = {.fetches = 1, .fetch = {element(args->logits, plan->outer, 0, after)}};
         return row_is_far(m) ? row_sum_of_far(z, classes, hole.at, m, NULL)
-                             : row_sum_exp(z, classes, hole, m, &nothing, &none);
+                             : row_sum_exp(z, classes, hole, m, &next, &none);
     }
     struct row_write write = {.streams = 0};
-    size_t after = row_after(&args->shape, inner + r, plan->batch);
     struct beside beside = {.keeps = 1, .fetches = 1, .writes = 1, .write = &write, .result = row_gradient,
-                            .keep = plan->streams ? scratch + r * classes : grad_row(args, plan, inner + r),
+                            .keep = plan->streams ? scratch + r * classes : grad_row(args, plan, inner),
                             .fetch = {element(args->logits, plan->outer, 0, after), grad_row(args, plan, after)},
-                            .fetches_both = plan->away && !plan->streams};
+                            .fetches_both = !plan->streams};
     if (row_is_far(m))
         return row_sum_of_far(z, classes, hole.at, m, beside.keep);
     if (r < last->count) {
@@ -229,50 +261,39 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
 {
     _Alignas(64) real scratch[2][BATCH_SIZE];
     size_t classes = args->shape.classes;
-    struct row_plan plan = {run.outer, rows_per_batch(classes),
-                            classes <= BATCH_SIZE && streams_rows_to(&args->shape, args->logits, args->grad),
-                            is_far_away(&args->shape)};
+    int streams = classes <= BATCH_SIZE && streams_rows_to(&args->shape, args->logits, args->grad);
+    struct row_plan plan = {run.outer, rows_per_batch(classes, streams ? SMALL_BATCH : BATCH_SIZE), streams};
     struct unwritten last = {.count = 0};
-    for (size_t start = 0, number = 0; start < run.count; start += plan.batch, number++) {
-        size_t count = smaller(plan.batch, run.count - start), inner = run.inner + start, position = run.position + start;
-        struct targets targets = targets_at(args, position, count);
-        float target_logit[VF_LANES] = {0};
-        vf best[VF_LANES];
+    struct peaks peaks = {.count = 0};
+    find_peaks(args, run, 0, smaller(plan.batch, run.count), &peaks);
+    for (size_t start = peaks.count, number = 0; peaks.count > 0; number++) {
         vd rest[VF_LANES];
-        for (size_t r = 0; r < count; r++) {
-            best[r] = vf_set1(0.0f);
-            rest[r] = vd_set1(0.0);
-            if (!is_live(targets, r))
-                continue;
-            const real *z = element(args->logits, run.outer, 0, inner + r);
-            best[r] = row_max(z, classes);
-            target_logit[r] = z[class_of(targets, r)];
-        }
-        vf max = reduce_max_rows(best, count);
-        vd unit = exp_unit(max);
-        float m[VF_LANES];
-        vf_store(m, max);
-        for (size_t r = 0; r < count; r++) {
+        for (size_t r = 0; r < peaks.count; r++) {
+            int live = is_live(peaks.targets, r);
             /* Rows of two batches go side by side only where both have something to do. */
-            if (r < last.count && (row_is_far(m[r]) || !is_live(targets, r) || !is_live(last.targets, r))) {
+            if (r < last.count && (row_is_far(peaks.m[r]) || !live || !is_live(last.targets, r))) {
                 write_rows(args, &plan, &last, r);
                 last.count = 0;
             }
-            if (is_live(targets, r))
-                rest[r] = sum_row(args, &plan, targets, m[r], inner, r, scratch[number % 2], &last);
+            rest[r] = live ? sum_row(args, &plan, &peaks, r, scratch[number % 2], &last) : vd_set1(0.0);
         }
-        write_rows(args, &plan, &last, count);
-        struct focal result = focal(args, targets, max, vf_load(target_logit), reduce_add_rows(rest, count), unit);
-        keep_losses(args, position, count, result.loss, &sum);
-        if (!args->grad.data)
-            continue;
-        last.inner = inner;
-        last.count = count;
-        last.targets = targets;
+        write_rows(args, &plan, &last, peaks.count);
+        struct focal result = focal(args, peaks.targets, peaks.max, vf_load(peaks.target_logit),
+                                    reduce_add_rows(rest, peaks.count), peaks.unit);
+        keep_losses(args, peaks.position, peaks.count, result.loss, &sum);
+        last.inner = peaks.inner;
+        last.count = args->grad.data ? peaks.count : 0;
+        last.targets = peaks.targets;
         last.scratch = scratch[number % 2];
         vf_store(last.first, result.factor.first);
         vf_store(last.second, result.factor.second);
         vf_store(last.at_target, result.at_target);
+        /* The next maxima are found while these results wait for their logarithms. */
+        peaks.count = 0;
+        if (start < run.count) {
+            find_peaks(args, run, start, smaller(plan.batch, run.count - start), &peaks);
+            start += peaks.count;
+        }
         if (!plan.streams) {
             write_rows(args, &plan, &last, 0);
             last.count = 0;
