@@ -69,18 +69,17 @@ struct peaks {
     vd unit;
 };
 
-SOFTFOCUS_INLINE void find_peaks(const struct softfocus_log_softmax_args *args, size_t outer, size_t inner, size_t count,
-                                 struct peaks *peaks)
+/* Of the peaks->count rows from `inner` on. */
+SOFTFOCUS_INLINE void find_peaks(const struct softfocus_log_softmax_args *args, size_t outer, size_t inner, struct peaks *peaks)
 {
     size_t classes = args->shape.classes;
     peaks->inner = inner;
-    peaks->count = count;
-    for (size_t r = 0; r < count; r++) {
+    for (size_t r = 0; r < peaks->count; r++) {
         const real *z = element(args->logits, outer, 0, inner + r);
         peaks->group[r] = vi_set1(0);
         peaks->best[r] = classes > SHORT_ROW ? row_max_group(z, classes, &peaks->group[r]) : row_max(z, classes);
     }
-    peaks->max = reduce_max_rows(peaks->best, count);
+    peaks->max = reduce_max_rows(peaks->best, peaks->count);
     peaks->unit = exp_unit(peaks->max);
     vf_store(peaks->m, peaks->max);
 }
@@ -120,29 +119,28 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
     int streams = streams_rows_to(&args->shape, args->logits, args->log_probs);
     struct unwritten last = {.count = 0};
     struct peaks peaks = {.count = 0};
-    find_peaks(args, run.outer, run.inner, smaller(batch, run.count), &peaks);
-    while (peaks.count > 0) {
+    for (size_t inner = run.inner; inner < end || last.count > 0; inner += peaks.count) {
+        /* Maxima are found while the results before them wait for their logarithms. */
+        peaks.count = smaller(batch, end - inner);
+        if (peaks.count > 0)
+            find_peaks(args, run.outer, inner, &peaks);
+        if (peaks.count == 0 || !streams || classes > LONG_ROW) {
+            write_rows(args, run.outer, &last, 0, streams);
+            last.count = 0;
+        }
+        if (peaks.count == 0)
+            break;
         vd rest[VF_LANES];
         double again[VF_LANES] = {0};
         for (size_t r = 0; r < peaks.count; r++)
             rest[r] = sum_row(args, run.outer, &peaks, r, batch, streams, &last, &again[r]);
         write_rows(args, run.outer, &last, peaks.count, streams);
         struct normalizer norm = normalizer(peaks.max, reduce_add_rows(rest, peaks.count), peaks.unit, vd_load(again));
-        last.inner = peaks.inner;
+        last.inner = inner;
         last.count = peaks.count;
         vf_store(last.high, norm.high);
         vf_store(last.low, norm.low);
-        /* The next maxima are found while these results wait for their logarithms. */
-        size_t next = peaks.inner + peaks.count;
-        peaks.count = 0;
-        if (next < end)
-            find_peaks(args, run.outer, next, smaller(batch, end - next), &peaks);
-        if (!streams || classes > LONG_ROW) {
-            write_rows(args, run.outer, &last, 0, streams);
-            last.count = 0;
-        }
     }
-    write_rows(args, run.outer, &last, 0, streams);
     if (streams)
         vf_stream_end();
 }
