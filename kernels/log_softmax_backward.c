@@ -43,9 +43,12 @@ SOFTFOCUS_INLINE void row_part(const real *log_probs, const real *g, size_t i, s
                       gradient(row_load_or_zero(log_probs, end, i), row_load_or_zero(g, end, i), minus_sum), end - i);
 }
 
-/* From element i on. */
+/* From element i on. clang loads constants anew in each turn: 1.4 times the time with one vector in a turn (AVX2). */
 SOFTFOCUS_INLINE void row_rest(const real *log_probs, const real *g, size_t i, size_t classes, vf minus_sum, real *out)
 {
+#ifdef __clang__
+#pragma clang loop unroll_count(4)
+#endif
     for (; i + VF_LANES <= classes; i += VF_LANES)
         vf_store(out + i, row_vector(log_probs, g, i, minus_sum));
     row_part(log_probs, g, i, classes, minus_sum, out);
