@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""check_bench.py BENCH: the benchmark runs, and its report holds what it promises. Run by `meson test --suite bench`.
+"""check_bench.py BENCH TURNS LIBRARY: the benchmark runs, and its report holds what it promises; before_after.py compares LIBRARY
+with itself. Run by `meson test --suite bench`.
 
 Times mean nothing here: each benchmark runs for a moment, on one shape. What the roofs count (roof/words.def) is held against
 the kernels.
@@ -57,6 +58,15 @@ for isa in isas:
     for name in ["stream_read/f32/{}/level:L1", "stream_copy/f32/{}/level:DRAM", "word/f32/{}/vf_mul_add"]:
         name = name.format(isa)
         check(name, limits.get(name, {}).get("ns_per_element", 0) > 0)
+
+before_after = subprocess.run([pathlib.Path(__file__).resolve().parent / "before_after.py", *sys.argv[2:4], sys.argv[3],
+                               "softmax_focal_loss_with_grad:64x10,2x3x20", "--isa", "scalar"],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True)
+sys.stderr.write(before_after.stderr)
+check("before_after.py succeeds", before_after.returncode == 0)
+check("before_after.py has a row for each shape",
+      [line.split()[:3] for line in before_after.stdout.splitlines()[1:]]
+      == [["softmax_focal_loss_with_grad", "scalar", shape] for shape in ("64x10", "2x3x20")])
 
 # Every word that a kernel uses is counted, but for those that cost nothing.
 FREE = {"vf_set1", "vi_set1", "vd_set1", "vf_bits", "vf_from_bits", "vf_load_table", "vi_lane_numbers",
