@@ -146,8 +146,8 @@ SOFTFOCUS_INLINE int has_no_gaps(struct softfocus_view view, size_t classes)
 SOFTFOCUS_INLINE int wants_row_fetches(const struct column_tensors *tensors)
 {
     size_t classes = tensors->shape.classes;
-    return classes >= FETCH_STEP && has_no_gaps(tensors->in, classes) && has_no_gaps(tensors->second, classes) && has_no_gaps(tensors->out, classes) &&
-           classes * tensors->shape.inner >= FETCH_BYTES / sizeof(real);
+    return classes >= FETCH_STEP && has_no_gaps(tensors->in, classes) && has_no_gaps(tensors->second, classes) &&
+           has_no_gaps(tensors->out, classes) && classes * tensors->shape.inner >= FETCH_BYTES / sizeof(real);
 }
 
 /* As many elements from position (outer, inner) on as make a line in the place of what vector v has of a class. */

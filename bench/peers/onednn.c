@@ -71,8 +71,9 @@ static int make_primitive(struct onednn *self, const dnnl_memory_desc_t *shape, 
 
 static int make_tensors(struct onednn *self, const dnnl_memory_desc_t *shape, size_t count, int backward)
 {
-    self->tensors = backward ? 3 : 2;
-    for (int i = 0; i < self->tensors; i++) {
+    int tensors = backward ? 3 : 2;
+    self->tensors = tensors;
+    for (int i = 0; i < tensors; i++) {
         self->data[i] = softfocus_bench_logits(count);
         self->arguments[i].arg = backward ? backward_roles[i] : forward_roles[i];
         if (self->data[i] == NULL || dnnl_memory_create(&self->arguments[i].memory, shape, self->engine,
