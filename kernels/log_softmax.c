@@ -104,8 +104,7 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, size_
         /* Wanted soon are a row of the next batch and the place of this row's results. */
         const real *next = element(args->logits, outer, 0, row_after(&args->shape, peaks->inner + r, batch));
         const real *results = element(args->log_probs, outer, 0, peaks->inner + r);
-        struct beside beside = {.fetches = 1, .fetch = {streams ? next : results, next}, .fetches_both = !streams,
-                                .writes = 1, .write = &write, .result = row_log_prob};
+        struct beside beside = {.fetches = 2, .fetch = {streams ? next : results, next}, .writes = 1, .write = &write, .result = row_log_prob};
         sum = row_sum_exp(z, classes, hole, m, &beside, again);
     }
     if (r < last->count)
@@ -115,8 +114,9 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, size_
 
 SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args, struct run run)
 {
-    size_t classes = args->shape.classes, batch = rows_per_batch(classes, SMALL_BATCH), end = run.inner + run.count;
+    size_t classes = args->shape.classes, end = run.inner + run.count;
     int streams = streams_rows_to(&args->shape, args->logits, args->log_probs);
+    size_t batch = rows_per_batch(classes, streams ? SMALL_BATCH : 3 * SMALL_BATCH / 2);
     struct unwritten last = {.count = 0};
     struct peaks peaks = {.count = 0};
     for (size_t inner = run.inner; inner < end || last.count > 0; inner += peaks.count) {

@@ -34,7 +34,7 @@ SOFTFOCUS_INLINE vf max4(vf a, vf b, vf c, vf d) { return vf_max(vf_max(a, b), v
  * Rows are worked on in batches: the maxima of all, their sums, the work per position (in vectors across rows), the results. */
 enum {
     BATCH_SIZE = 4096,  /* elements: 16 KB, so that a batch with its results fits an L1 cache of 32 KB (the second read hits it), */
-    SMALL_BATCH = 2048, /* or with its results the next one */
+    SMALL_BATCH = 2048, /* or with its results the next one. What is best between them was measured (Zen 4) */
     STREAM_ROW = 512,  /* elements below which too many lines belong to two rows, and are written in two parts, to be streamed */
     LONG_ROW = 1 << 16 /* elements up to which two rows (256 KB each) fit an L2 cache */
 };
@@ -210,12 +210,11 @@ SOFTFOCUS_INLINE void write_row(struct row_write *write, row_result *result)
 
 /* ---- Sums over a row */
 
-/* What goes on beside a sum over a row. Constants: whether each of them does, and `result`. */
+/* What goes on beside a sum over a row. Constants: whether each of them does (`fetches`: how many), and `result`. */
 struct beside {
     int keeps, fetches, writes;
     real *keep;              /* where the exponentials go */
-    const real *fetch[2];    /* what is wanted soon, element by element: the first, */
-    int fetches_both;        /* and if so, which is no constant, the second */
+    const real *fetch[2];    /* what is wanted soon, element by element */
     struct row_write *write; /* a row to stream, as far as it has whole groups, of which there may be none: stores to memory wait
                                 while there is arithmetic to do, and the other way round */
     row_result *result;      /* how */
@@ -225,11 +224,8 @@ struct beside {
    after a batch is further away than the CPU looks ahead. */
 SOFTFOCUS_INLINE void row_fetch(const struct beside *beside, size_t i, size_t v)
 {
-    if (!beside->fetches || v * VF_LANES % FETCH_STEP != 0)
-        return;
-    __builtin_prefetch(beside->fetch[0] + i + v * VF_LANES, 0, 3);
-    if (beside->fetches_both)
-        __builtin_prefetch(beside->fetch[1] + i + v * VF_LANES, 0, 3);
+    for (int f = 0; f < beside->fetches && v * VF_LANES % FETCH_STEP == 0; f++)
+        __builtin_prefetch(beside->fetch[f] + i + v * VF_LANES, 0, 3);
 }
 
 /* What a sum leaves out: one element. */

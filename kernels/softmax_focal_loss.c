@@ -241,10 +241,10 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, con
                              : row_sum_exp(z, classes, hole, m, &next, &none);
     }
     struct row_write write = {.streams = 0};
-    struct beside beside = {.keeps = 1, .fetches = 1, .writes = 1, .write = &write, .result = row_gradient,
+    const real *next = element(args->logits, plan->outer, 0, after);
+    struct beside beside = {.keeps = 1, .fetches = 2, .writes = 1, .write = &write, .result = row_gradient,
                             .keep = plan->streams ? scratch + r * classes : grad_row(args, plan, inner),
-                            .fetch = {element(args->logits, plan->outer, 0, after), grad_row(args, plan, after)},
-                            .fetches_both = !plan->streams};
+                            .fetch = {next, plan->streams ? next : grad_row(args, plan, after)}};
     if (row_is_far(m))
         return row_sum_of_far(z, classes, hole.at, m, beside.keep);
     if (r < last->count) {
