@@ -4,7 +4,8 @@ installs the peers and builds what this loads.
 
 First each contender's result is held against float64; one that differs by more than the tolerance is named
 and not timed. Then all are timed in turns, A B C A B C …, each turn with as many calls as fill a few
-milliseconds, after one call that is not timed. What is reported is the median over the turns and half the
+milliseconds, after one call that is not timed and once nobody's threads are at work (some spin, or clean up,
+for a while after a call). What is reported is the median over the turns and half the
 distance between the quartiles; a ratio is the median, over the turns, of the peer's time over softfocus's
 in the same turn, so that a machine that slows down slows both.
 
@@ -57,6 +58,15 @@ def seconds_of(call, calls, clock):
     return (clock() - begin) / calls
 
 
+def settle():
+    """Waits until no thread of this process is at work, 50 ms at most."""
+    for _ in range(50):
+        begin = time.process_time()
+        time.sleep(0.001)
+        if time.process_time() - begin < 1e-4:
+            return
+
+
 def calls_for(call, seconds):
     """How many calls take about so long."""
     call()
@@ -96,6 +106,7 @@ def measure_problem(problem, families, arguments, threads):
     for turn in range(turns):
         for i in range(len(running)):
             i = (i + turn) % len(running)  # each turn begins with another
+            settle()
             running[i][0].call()
             times[i].append(seconds_of(running[i][0].call, counts[i], clock))
     for (_, result), calls, sampled in zip(running, counts, times):
