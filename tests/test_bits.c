@@ -255,16 +255,16 @@ static void by_mode(const softfocus_test *test)
 
 /* ---- In place -------------------------------------------------------------------------------------------- */
 
-/* Outputs of this size go past the caches, but not in place. */
+/* Outputs of this size (6 MiB and more, but for the last) go past the caches, but not in place. */
 static void by_place(const softfocus_test *test)
 {
     static const struct {
         size_t outer, classes, inner, misalignment;
         softfocus_case_logits logits;
-    } shapes[] = {{1500, 701, 1, 3, SOFTFOCUS_LOGITS_NORMAL},
-                  {2050, 512, 1, 5, SOFTFOCUS_LOGITS_LARGE},
-                  {7, 21, 7201, 0, SOFTFOCUS_LOGITS_GAPS},
-                  {2, 150, 3600, 0, SOFTFOCUS_LOGITS_NORMAL},
+    } shapes[] = {{2250, 701, 1, 3, SOFTFOCUS_LOGITS_NORMAL},
+                  {3080, 512, 1, 5, SOFTFOCUS_LOGITS_LARGE},
+                  {11, 21, 7201, 0, SOFTFOCUS_LOGITS_GAPS},
+                  {3, 150, 3600, 0, SOFTFOCUS_LOGITS_NORMAL},
                   {9, 65, 1, 1, SOFTFOCUS_LOGITS_NORMAL}};
     softfocus_context context = context_for(test);
     for (size_t s = 0; s < COUNT(shapes); s++) {
