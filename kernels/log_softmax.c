@@ -104,7 +104,8 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, size_
         /* Wanted soon are a row of the next batch and the place of this row's results. */
         const real *next = element(args->logits, outer, 0, row_after(&args->shape, peaks->inner + r, batch));
         const real *results = element(args->log_probs, outer, 0, peaks->inner + r);
-        struct beside beside = {.fetches = 2, .fetch = {streams ? next : results, next}, .writes = 1, .write = &write, .result = row_log_prob};
+        struct beside beside = {.fetches = 2, .fetch = {streams ? next : results, next}, .writes = 1, .write = &write,
+                                .result = row_log_prob};
         sum = row_sum_exp(z, classes, hole, m, &beside, again);
     }
     if (r < last->count)
