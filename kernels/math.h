@@ -13,8 +13,8 @@
  *     z = n ln2 + r,  exp(z - m) = 2^(n - N) exp(r) * (2^N / exp(m)),
  * with n and N the multiples of 2^-VF_TABLE_BITS next to z / ln2 and m / ln2, which is exact but for r's last rounding:
  * exp_based gives the first two factors, and exp_unit the third, in double, for sums or results to be multiplied by in their
- * end. Where |m| >= EXP_REACH that arithmetic runs out of bits, but there z - m is exact for every z that matters (|z - m| < 128 <= |m| / 2), so it is formed ('far') and
- * reduced against 0. A lane that does not need the far form gets the same bits by it.
+ * end. Where |m| >= EXP_REACH that arithmetic runs out of bits, but there z - m is exact for every z that matters
+ * (|z - m| < 128 <= |m| / 2), so it is formed ('far') and reduced against 0. A lane that does not need the far form gets the same bits by it.
  *
  * exp_based is scaled by 2^60: exp(-128) is then still a normal number, so that what is small loses no digits until the
  * final product, where 2^-60 is in exp_unit. Below m - 128, results stay at that of m - 128 (2^-185, or 2^-125 scaled), -inf
