@@ -10,7 +10,9 @@
 
 enum {
     CHUNK_MAX = 256,      /* partial sums, on the stack */
-    CHUNK_ELEMENTS = 16384 /* some 5 us of work: the least worth handing to another thread */
+    CHUNK_ELEMENTS = 16384, /* some 5 us of work: the least worth handing to another thread */
+    MAP_CHUNKS = 8, /* where there are no sums, more than these have MAP_ELEMENTS: kernels lose time where one begins and ends */
+    MAP_ELEMENTS = 131072
 };
 
 struct split {
@@ -18,7 +20,6 @@ struct split {
     softfocus_invoke *invoke;
     const void *args;
     size_t units, grain, chunks, tasks;
-    int adds;
     double sums[CHUNK_MAX];
 };
 
@@ -40,10 +41,10 @@ static void run_task(void *argument, size_t task)
 {
     struct split *split = argument;
     softfocus_fp_state caller = softfocus_fp_enter();
-    size_t end = fraction(split->chunks, task + 1, split->tasks), step = split->adds ? 1 : split->chunks;
-    for (size_t chunk = fraction(split->chunks, task, split->tasks); chunk < end; chunk += step)
-        split->sums[chunk] = split->invoke(split->kernels, split->args, boundary(split, chunk),
-                                           boundary(split, smaller(chunk + step, end)));
+    size_t end = fraction(split->chunks, task + 1, split->tasks);
+    for (size_t chunk = fraction(split->chunks, task, split->tasks); chunk < end; chunk++)
+        split->sums[chunk] =
+            split->invoke(split->kernels, split->args, boundary(split, chunk), boundary(split, chunk + 1));
     softfocus_fp_leave(caller);
 }
 
@@ -57,6 +58,15 @@ static double add(const double *sums, size_t count)
 
 static size_t at_least_one(size_t a) { return a > 0 ? a : 1; }
 
+/* By the shape alone, as are batches within a chunk: a NaN's bits may depend on which rows are added side by side. */
+static size_t chunks_of(struct softfocus_work work)
+{
+    size_t elements = work.units * work.cost, most = smaller(CHUNK_MAX, at_least_one(work.units / work.grain));
+    size_t fine = elements / CHUNK_ELEMENTS + 1, coarse = elements / MAP_ELEMENTS + 1;
+    size_t wanted = work.adds || fine < MAP_CHUNKS ? fine : coarse < MAP_CHUNKS ? MAP_CHUNKS : coarse;
+    return smaller(most, wanted); /* of a grain at least, so that none is empty */
+}
+
 double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke, const void *args,
                      struct softfocus_work work)
 {
@@ -68,14 +78,11 @@ double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke,
     split.args = args;
     split.units = work.units;
     split.grain = work.grain;
-    split.adds = work.adds;
-    /* A chunk of a grain at least, so that none is empty. */
-    split.chunks = smaller(smaller(CHUNK_MAX, at_least_one(work.units / work.grain)),
-                           work.units * work.cost / CHUNK_ELEMENTS + 1);
+    split.chunks = chunks_of(work);
     split.tasks = context->parallel_for && context->threads > 1 ? smaller(split.chunks, context->threads) : 1;
     if (split.tasks == 1)
         run_task(&split, 0);
     else
         context->parallel_for(context->pool, split.tasks, run_task, &split);
-    return split.adds ? add(split.sums, split.chunks) : 0.0;
+    return add(split.sums, split.chunks);
 }
