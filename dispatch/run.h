@@ -22,8 +22,8 @@ struct softfocus_work {
     int adds;           /* whether the sum is wanted: else pieces are larger */
 };
 
-/* Computes units 0 to units - 1 and returns the sum of what the kernel returned, where it is wanted. context is complete: its
-   isa is set and supported. */
+/* Computes units 0 to units - 1 and returns the sum of what the kernel returned. context is complete: its isa is set and
+   supported. */
 double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke, const void *args,
                      struct softfocus_work work);
 

@@ -142,7 +142,7 @@ SOFTFOCUS_INLINE int has_no_gaps(struct softfocus_view view, size_t classes)
 }
 
 /* The same for rows, of which a batch is read at once, and then nothing until its results are written: from the L3 cache 1.6 to
-   1.8 times as fast at 21 to 48 classes (Zen 4). Not for rows shorter than a line, which the CPU's prefetchers follow (0.9 to 1.0
+   1.8 times as fast at 21 and 40 classes (Zen 4). Not for rows shorter than a line, which the CPU's prefetchers follow (0.9 to 1.0
    times). */
 SOFTFOCUS_INLINE int wants_row_fetches(const struct column_tensors *tensors)
 {
