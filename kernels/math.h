@@ -64,26 +64,25 @@ static const _Alignas(64) uint32_t exp_table[1 << VF_TABLE_BITS] =
 #endif
 #endif
 
-/* scale * exp(r), |r| <= ln2/2^(VF_TABLE_BITS + 1): with a table scale has its factor 1/c. */
-SOFTFOCUS_INLINE vf exp_finish(vf scale, vf r)
+/* exp(r) - 1, |r| <= ln2/2^(VF_TABLE_BITS + 1); with a table exp(r) / c - 1, whose entries have the factor c. */
+SOFTFOCUS_INLINE vf exp_quotient(vf r)
 {
 #if VF_TABLE_BITS == 4
     vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP16_Q3), vf_set1(SOFTFOCUS_EXP16_Q2));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP16_Q1));
-    q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP16_Q0));
+    return vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP16_Q0));
 #elif VF_TABLE_BITS == 3
     vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP8_Q4), vf_set1(SOFTFOCUS_EXP8_Q3));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP8_Q2));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP8_Q1));
-    q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP8_Q0));
+    return vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP8_Q0));
 #else
     vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP1_Q6), vf_set1(SOFTFOCUS_EXP1_Q5));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP1_Q4));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP1_Q3));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP1_Q2));
-    q = vf_mul_add(vf_mul(r, r), q, r); /* Q1 is 1 */
+    return vf_mul_add(vf_mul(r, r), q, r); /* Q1 is 1 */
 #endif
-    return vf_mul_add(scale, q, scale);
 }
 
 /* 2^(60 + k) for t = EXP_ROUND + k, but for a table's factor. */
@@ -128,15 +127,21 @@ SOFTFOCUS_INLINE struct exp_base exp_base(vf m, int far)
                              vf_sub(vf_set1(EXP_ROUND), exp_multiple(top))};
 }
 
-/* exp(z - m) / exp_unit(m). With the same `far`: if 0, z - origin is not formed. */
-SOFTFOCUS_INLINE vf exp_based(vf z, struct exp_base base, int far)
+/* exp(z - m) / exp_unit(m), and with `low` what its last rounding left out. With the same `far`: if 0, z - origin is not
+   formed. */
+SOFTFOCUS_INLINE vf exp_based_low(vf z, struct exp_base base, int far, vf *low)
 {
     if (far)
         z = vf_sub(z, base.origin);
     z = vf_max(base.floor, z); /* in this order NaN stays */
-    vf t = vf_mul_add(z, vf_set1(SOFTFOCUS_LOG2E), base.round);
-    return exp_finish(exp_power(t), reduce_ln2(z, vf_sub(t, base.round)));
+    vf t = vf_mul_add(z, vf_set1(SOFTFOCUS_LOG2E), base.round), scale = exp_power(t);
+    vf q = exp_quotient(reduce_ln2(z, vf_sub(t, base.round))), e = vf_mul_add(scale, q, scale);
+    if (low)
+        *low = vf_mul_add(scale, q, vf_sub(scale, e));
+    return e;
 }
+
+SOFTFOCUS_INLINE vf exp_based(vf z, struct exp_base base, int far) { return exp_based_low(z, base, far, NULL); }
 
 /* What sums of exp_based are multiplied by to be those of exp(z - m): 2^-60 exp(-r), r what is left of m. By Taylor's series:
    with a table to 2^-28 (|r| <= 0.044: degree 4 leaves 2^-29, and float's rounding of exp(-r) - 1 as much), without one to
@@ -159,11 +164,13 @@ SOFTFOCUS_INLINE vd exp_unit(vf m)
 }
 
 /* 2^60 exp(z) for z <= 0 */
-SOFTFOCUS_INLINE vf exp_of_negative(vf z)
+SOFTFOCUS_INLINE vf exp_of_negative_low(vf z, vf *low)
 {
     struct exp_base zero = {vf_set1(0.0f), vf_set1(-EXP_DEPTH), vf_set1(EXP_ROUND)}; /* exp_base of 0: no compiler folds that */
-    return exp_based(z, zero, 0);
+    return exp_based_low(z, zero, 0, low);
 }
+
+SOFTFOCUS_INLINE vf exp_of_negative(vf z) { return exp_of_negative_low(z, NULL); }
 
 /* a * b - high, exactly, for high the product rounded to float. */
 SOFTFOCUS_INLINE vf product_rest(vf a, vf b, vf high)

@@ -21,6 +21,7 @@ struct constants {
     vf loss_positive, loss_negative, loss_post, loss_post_easy; /* a by target, post by sign of x */
     vf grad_positive, grad_negative, grad_post, grad_post_easy;
     vf minus_gamma, minus_gamma_rest; /* together -gamma */
+    int direct;        /* q^gamma is formed of q: gamma is 1 or 2, and there is FMA */
     int wide;          /* all in double */
     int weighted;      /* there are class weights */
     int maybe_weightless; /* a may be 0 somewhere */
@@ -46,6 +47,7 @@ static struct constants constants_of(const struct softfocus_sigmoid_focal_args *
     float gamma = (float)c.gamma;
     c.minus_gamma = vf_set1(-gamma);
     c.minus_gamma_rest = vf_set1((float)((double)gamma - c.gamma));
+    c.direct = VF_HAS_FMA && (c.gamma == 1.0 || c.gamma == 2.0);
     c.wide = c.gamma > GAMMA_FLOAT || c.scale > SCALE_FLOAT;
     c.weighted = args->weight.data != NULL;
     c.maybe_weightless = c.weighted || c.alpha_positive == 0.0 || c.alpha_negative == 0.0;
@@ -57,7 +59,7 @@ struct result {
 };
 
 /* q^gamma = exp(-gamma (max(x, 0) + log1p(E))), with the exponent as high + low: 1.2 ulp or so, where powers of a float q
-   have gamma times its error. Past 128 the result is 0 whatever x is. */
+   have gamma times its error; for gammas that direct_modulator has not, or without FMA. Past 128 the result is 0 whatever x is. */
 SOFTFOCUS_INLINE vf modulate(const struct constants *c, vf x, vf log)
 {
     vf above = vf_min(vf_set1(EXP_DEPTH), vf_max(vf_set1(0.0f), x));
@@ -75,27 +77,58 @@ SOFTFOCUS_INLINE vf margin(vf z, vm positive) { return vf_select(positive, z, vf
 SOFTFOCUS_INLINE vm is_positive(vf y) { return vf_equal(y, vf_set1(1.0f)); }
 SOFTFOCUS_INLINE vf unscale(vf e_scaled) { return vf_mul(e_scaled, vf_set1((float)EXP_SCALE_INVERSE)); }
 
-/* 2^60 E */
-SOFTFOCUS_INLINE vf hard_exp(vf z)
+/* What the results are formed of. */
+struct parts {
+    vf e_scaled, e_low; /* 2^60 E, and with `direct` what its rounding left out */
+    vf log_scaled;      /* 2^60 log1p(E); before that log1p(E) / E - 1 */
+    vf inverse;         /* 1 / (1 + E) */
+    vf modulator;       /* q^gamma */
+};
+
+SOFTFOCUS_INLINE void hard_exp(const struct constants *c, vf z, struct parts *parts)
 {
-    return exp_of_negative(vf_sub(vf_set1(0.0f), vf_abs(z)));
+    parts->e_scaled = exp_of_negative_low(vf_sub(vf_set1(0.0f), vf_abs(z)), c->direct ? &parts->e_low : NULL);
 }
 
-/* q^gamma */
-SOFTFOCUS_INLINE vf hard_modulator(const struct constants *c, vf z, vf y, vf e_scaled, vf excess)
+SOFTFOCUS_INLINE void hard_excess(struct parts *parts) { parts->log_scaled = log1p_excess(unscale(parts->e_scaled)); }
+
+/* q or q^2, from q as high + low, which takes half the operations: to half an ulp, or one, and what E's error, its last rounding
+   left out, adds. `error` is what 1 / (1 + E) lacks, relative to it. */
+SOFTFOCUS_INLINE void direct_modulator(const struct constants *c, vm hard, struct parts *parts)
 {
-    vf e = unscale(e_scaled);
-    return c->gamma == 0.0 ? vf_set1(1.0f) : modulate(c, margin(z, is_positive(y)), vf_mul_add(e, excess, e));
+    vf zero = vf_set1(0.0f), one = vf_set1(1.0f), e = unscale(parts->e_scaled), e_low = unscale(parts->e_low);
+    vf d = vf_add(one, e), d_low = vf_add(vf_add(vf_sub(one, d), e), e_low);
+    vf inverse = vf_div(one, d);
+    vf error = vf_neg_mul_add(d_low, inverse, vf_neg_mul_add(d, inverse, one));
+    vf n = vf_select(hard, one, e), n_low = vf_select(hard, zero, e_low);
+    vf q = vf_mul(n, inverse), q_low = vf_mul_add(n, inverse, vf_sub(zero, q));
+    q_low = vf_mul_add(q, error, vf_mul_add(n_low, inverse, q_low));
+    parts->inverse = inverse;
+    parts->modulator = c->gamma == 1.0 ? vf_add(q, q_low) : vf_mul(q, vf_mul_add(q_low, vf_set1(2.0f), q));
+}
+
+SOFTFOCUS_INLINE void hard_modulator(const struct constants *c, vf z, vf y, struct parts *parts)
+{
+    vf x = margin(z, is_positive(y)), excess = parts->log_scaled;
+    if (c->direct) {
+        parts->log_scaled = vf_add(parts->e_scaled, vf_mul_add(parts->e_scaled, excess, parts->e_low));
+        direct_modulator(c, vf_less(x, vf_set1(0.0f)), parts);
+        return;
+    }
+    vf one = vf_set1(1.0f);
+    parts->log_scaled = vf_mul_add(parts->e_scaled, excess, parts->e_scaled);
+    parts->inverse = vf_div(one, vf_add(one, unscale(parts->e_scaled)));
+    parts->modulator = c->gamma == 0.0 ? one : modulate(c, x, unscale(parts->log_scaled));
 }
 
 /* The results. A class weight goes into a up to 1, into post from there on. `plain`, a constant: there are no class weights
    and a is nowhere 0. */
-SOFTFOCUS_INLINE struct result hard_result(const struct constants *c, vf z, vf y, vf weight, vf e_scaled, vf excess,
-                                           vf modulator, int plain)
+SOFTFOCUS_INLINE struct result hard_result(const struct constants *c, vf z, vf y, vf weight, const struct parts *parts,
+                                           int plain)
 {
+    vf e_scaled = parts->e_scaled, log_scaled = parts->log_scaled, inverse = parts->inverse, modulator = parts->modulator;
     vm positive = is_positive(y), hard = vf_less(margin(z, positive), vf_set1(0.0f));
     vf one = vf_set1(1.0f), a = vf_abs(z), e = unscale(e_scaled);
-    vf inverse = vf_div(one, vf_add(one, e)), log = vf_mul_add(e, excess, e);
 
     vf weight_low = vf_min(one, weight), weight_high = vf_max(one, weight);
     vf loss_alpha = vf_select(positive, c->loss_positive, c->loss_negative);
@@ -110,7 +143,7 @@ SOFTFOCUS_INLINE struct result hard_result(const struct constants *c, vf z, vf y
     }
 
     struct result result;
-    vf softplus = vf_select(hard, vf_add(a, log), vf_mul_add(e_scaled, excess, e_scaled));
+    vf softplus = vf_select(hard, vf_add(a, unscale(log_scaled)), log_scaled);
     vf capped = vf_min(vf_set1(__FLT_MAX__), softplus);
     vf bracket = softplus;
     if (!plain && c->maybe_weightless) /* 0 times inf is 0 here */
@@ -127,8 +160,11 @@ SOFTFOCUS_INLINE struct result hard_result(const struct constants *c, vf z, vf y
 
 SOFTFOCUS_INLINE struct result hard_targets(const struct constants *c, vf z, vf y, vf weight)
 {
-    vf e_scaled = hard_exp(z), excess = log1p_excess(unscale(e_scaled));
-    return hard_result(c, z, y, weight, e_scaled, excess, hard_modulator(c, z, y, e_scaled, excess), 0);
+    struct parts parts;
+    hard_exp(c, z, &parts);
+    hard_excess(&parts);
+    hard_modulator(c, z, y, &parts);
+    return hard_result(c, z, y, weight, &parts, 0);
 }
 
 /* Any y, with v = 1 - p_t = p (1 - y) + q y and ce = (1 - y) softplus(z) + y softplus(-z):
@@ -230,23 +266,21 @@ enum { HARD_BLOCK = 16 };
 
 SOFTFOCUS_INLINE size_t hard_stretch(const struct constants *c, const struct lines *lines, size_t i, int gradient, vd *sum)
 {
-    vf e_scaled[HARD_BLOCK], excess[HARD_BLOCK], modulator[HARD_BLOCK];
+    struct parts parts[HARD_BLOCK];
     for (;;) {
         const real *z = lines->logits.data + i, *y = lines->targets.data + i;
         size_t n = 0, whole = smaller((lines->count - i) / VF_LANES, HARD_BLOCK);
         while (n < whole && all_hard(vf_load(y + n * VF_LANES)))
             n++;
         for (size_t v = 0; v < n; v++)
-            e_scaled[v] = hard_exp(vf_load(z + v * VF_LANES));
+            hard_exp(c, vf_load(z + v * VF_LANES), &parts[v]);
         for (size_t v = 0; v < n; v++)
-            excess[v] = log1p_excess(unscale(e_scaled[v]));
+            hard_excess(&parts[v]);
         for (size_t v = 0; v < n; v++)
-            modulator[v] = hard_modulator(c, vf_load(z + v * VF_LANES), vf_load(y + v * VF_LANES), e_scaled[v], excess[v]);
+            hard_modulator(c, vf_load(z + v * VF_LANES), vf_load(y + v * VF_LANES), &parts[v]);
         for (size_t v = 0; v < n; v++)
             put(lines, i + v * VF_LANES, VF_LANES,
-                hard_result(c, vf_load(z + v * VF_LANES), vf_load(y + v * VF_LANES), vf_set1(1.0f), e_scaled[v], excess[v],
-                            modulator[v], 1),
-                gradient, sum);
+                hard_result(c, vf_load(z + v * VF_LANES), vf_load(y + v * VF_LANES), vf_set1(1.0f), &parts[v], 1), gradient, sum);
         i += n * VF_LANES;
         if (n < HARD_BLOCK)
             return i;
