@@ -14,6 +14,13 @@
 /* For what several places of a kernel call, and too long to be in each. */
 #define SOFTFOCUS_SHARED static __attribute__((noinline, unused))
 
+/* For what is seldom called: made small, not fast. */
+#ifdef __clang__
+#define SOFTFOCUS_SELDOM static __attribute__((noinline, unused, cold, minsize))
+#else
+#define SOFTFOCUS_SELDOM static __attribute__((noinline, unused, cold))
+#endif
+
 #include SOFTFOCUS_ISA_HEADER
 
 /* softfocus_KERNEL_ISA_f32. The element type is f32 until there is a second one. */

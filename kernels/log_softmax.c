@@ -54,7 +54,7 @@ SOFTFOCUS_INLINE void write_rows(const struct softfocus_log_softmax_args *args, 
 }
 
 /* The far form, for all who need it. */
-SOFTFOCUS_SHARED vd row_sum_of_far(const real *z, size_t classes, float m, double *again)
+SOFTFOCUS_SELDOM vd row_sum_of_far(const real *z, size_t classes, float m, double *again)
 {
     return row_sum_far(z, classes, (struct hole){0, m, 1}, m, NULL, again);
 }
@@ -158,7 +158,10 @@ struct columns_state {
     vf max[BATCH_VECTORS];
     vd rest[BATCH_VECTORS];
     vi again[BATCH_VECTORS]; /* elements equal to the maximum, but for one */
-    struct normalizer norm[BATCH_VECTORS];
+};
+
+struct columns_sums {
+    vf high[BATCH_VECTORS], low[BATCH_VECTORS];
 };
 
 SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
@@ -179,6 +182,13 @@ SOFTFOCUS_INLINE vf columns_max(const struct block *block, size_t v, vf max)
     return max;
 }
 
+SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf z, vf none, size_t class, size_t v, int whole)
+{
+    const struct columns_sums *sums = opaque;
+    (void)none, (void)class, (void)whole;
+    return vf_sub(vf_sub(z, sums->high[v]), sums->low[v]);
+}
+
 SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, const struct block *block, size_t pass)
 {
     struct columns_state *state = opaque;
@@ -187,34 +197,39 @@ SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, cons
             state->max[v] = columns_max(block, v, state->max[v]);
         return;
     }
+    struct exchange exchange = *block->exchange; /* a copy: no store may change it behind the compiler's back */
     for (size_t v = 0; v < batch->vectors; v++) {
         struct column_hole hole = {vi_set1(0), state->max[v], 1};
-        state->rest[v] = columns_sum_exp(block, v, hole, state->max[v], 0, state->rest[v], &state->again[v]);
+        state->rest[v] = columns_sum_exp(block, v, hole, state->max[v], 0, finish_column, &exchange, state->rest[v],
+                                         &state->again[v]);
+    }
+    *block->exchange = exchange;
+}
+
+SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *batch)
+{
+    struct columns_state *state = opaque;
+    struct columns_sums *result = sums;
+    for (size_t v = 0; v < batch->vectors; v++) {
+        struct normalizer norm = normalizer(state->max[v], state->rest[v], exp_unit(state->max[v]),
+                                            vd_widen(unsigned_float(state->again[v])));
+        result->high[v] = norm.high;
+        result->low[v] = norm.low;
     }
 }
 
-SOFTFOCUS_INLINE void end_columns(void *opaque, const struct batch *batch)
-{
-    struct columns_state *state = opaque;
-    for (size_t v = 0; v < batch->vectors; v++)
-        state->norm[v] = normalizer(state->max[v], state->rest[v], exp_unit(state->max[v]),
-                                    vd_widen(unsigned_float(state->again[v])));
-}
-
-SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf z, vf none, size_t class, size_t v, int whole)
-{
-    const struct columns_state *state = opaque;
-    (void)none, (void)class, (void)whole;
-    return vf_sub(vf_sub(z, state->norm[v].high), state->norm[v].low);
-}
+SOFTFOCUS_SELDOM void exchange_all(struct exchange *exchange) { exchange_rest(*exchange, 0, finish_column); }
 
 SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
 {
-    static const struct column_kernel kernel = {2, begin_columns, take_columns, end_columns, finish_column};
+    static const struct column_kernel kernel = {2, begin_columns, take_columns, end_columns, finish_column, exchange_all};
     struct column_tensors tensors = {args->shape, args->logits, {NULL, 0, 0, 0}, args->log_probs,
                                      streams_to(&args->shape, args->logits, args->log_probs)};
     struct columns_state state;
-    for_columns(&tensors, begin, end, &kernel, &state);
+    struct columns_sums sums[2];
+    _Alignas(64) real tiles[2][TILE_SIZE + TILE_SLACK];
+    struct column_room room = {&state, {&sums[0], &sums[1]}, {tiles[0], tiles[1]}, TILE_SIZE, TILE_WIDTH};
+    for_columns(&tensors, begin, end, &kernel, &room);
 }
 
 double SOFTFOCUS_INSTANCE(log_softmax)(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)

@@ -109,6 +109,9 @@ SOFTFOCUS_REGIME void rows_past_caches(const struct softfocus_log_softmax_backwa
 
 struct columns_state {
     vd sum[BATCH_VECTORS];
+};
+
+struct columns_sums {
     vf minus_sum[BATCH_VECTORS];
 };
 
@@ -139,27 +142,33 @@ SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, cons
         state->sum[v] = columns_sum(block, v, state->sum[v]);
 }
 
-SOFTFOCUS_INLINE void end_columns(void *opaque, const struct batch *batch)
+SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *batch)
 {
     struct columns_state *state = opaque;
+    struct columns_sums *result = sums;
     for (size_t v = 0; v < batch->vectors; v++)
-        state->minus_sum[v] = vd_narrow(vd_sub(vd_set1(0.0), state->sum[v]));
+        result->minus_sum[v] = vd_narrow(vd_sub(vd_set1(0.0), state->sum[v]));
 }
 
 SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf g, vf log_prob, size_t class, size_t v, int whole)
 {
-    const struct columns_state *state = opaque;
+    const struct columns_sums *sums = opaque;
     (void)class, (void)whole;
-    return gradient(log_prob, g, state->minus_sum[v]);
+    return gradient(log_prob, g, sums->minus_sum[v]);
 }
+
+SOFTFOCUS_SHARED void exchange_all(struct exchange *exchange) { exchange_rest(*exchange, 1, finish_column); }
 
 SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_backward_args *args, size_t begin, size_t end)
 {
-    static const struct column_kernel kernel = {1, begin_columns, take_columns, end_columns, finish_column};
+    static const struct column_kernel kernel = {1, begin_columns, take_columns, end_columns, finish_column, exchange_all};
     struct column_tensors tensors = {args->shape, args->grad_log_probs, args->log_probs, args->grad_logits,
                                      streams_gradient(args)};
     struct columns_state state;
-    for_columns(&tensors, begin, end, &kernel, &state);
+    struct columns_sums sums;
+    _Alignas(64) real tiles[2][TWO_TILE_SIZE + TILE_SLACK];
+    struct column_room room = {&state, {&sums, NULL}, {tiles[0], tiles[1]}, TWO_TILE_SIZE, TILE_WIDTH};
+    for_two_columns(&tensors, begin, end, &kernel, &room);
 }
 
 /* FEW_CLASSES for this kernel, which does less across lanes: measured likewise, equal at 14 to 21 classes; at 19 with AVX-512

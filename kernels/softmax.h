@@ -9,7 +9,7 @@
 #define SOFTFOCUS_SOFTMAX_H
 
 #include "kernels/math.h"
-#include "kernels/positions.h"
+#include "kernels/tiles.h"
 
 #define MINUS_INFINITY (-__builtin_inff())
 
@@ -380,26 +380,60 @@ SOFTFOCUS_INLINE vd columns_group(real *z, ptrdiff_t stride, size_t class, size_
     return sum4(part);
 }
 
-SOFTFOCUS_INLINE vd columns_sum_form(const struct block *block, size_t v, struct column_hole hole, vf m, int far, int keeps,
-                                     vd sum, vi *equal)
+/* A block of some classes, or of all, and a vector of it: what the sums below run over. */
+struct column_sum {
+    real *z;
+    ptrdiff_t stride;
+    size_t class, end;
+    struct column_hole hole;
+    vf m;
+    int keeps;
+};
+
+SOFTFOCUS_INLINE vd next_group(struct column_sum *of, struct exp_base base, int far, vi *equal)
 {
-    struct exp_base base = exp_base(m, far);
-    ptrdiff_t stride = block->in.class_stride;
-    real *z = columns_at(block->in, v, 0);
-    size_t class = block->first, end = class + block->classes;
-    for (; class + 4 <= end; class += 4, z += 4 * stride)
-        sum = vd_add(sum, columns_group(z, stride, class, 4, hole, base, far, keeps, equal));
-    if (class < end)
-        sum = vd_add(sum, columns_group(z, stride, class, end - class, hole, base, far, keeps, equal));
+    vd sum = columns_group(of->z, of->stride, of->class, of->end - of->class, of->hole, base, far, of->keeps, equal);
+    of->class += 4;
+    of->z += 4 * of->stride;
     return sum;
 }
 
-/* As row_sum_exp, for vector v of a block, added to `sum`. With a hole by value, what is equal to it is counted in *equal. */
-SOFTFOCUS_INLINE vd columns_sum_exp(const struct block *block, size_t v, struct column_hole hole, vf m, int keeps, vd sum,
-                                    vi *equal)
+/* The far form, for all who need it. */
+SOFTFOCUS_SELDOM vd columns_sum_far(const struct column_sum *of, vd sum, vi *equal)
 {
-    return base_is_far(m) ? columns_sum_form(block, v, hole, m, 1, keeps, sum, equal)
-                                    : columns_sum_form(block, v, hole, m, 0, keeps, sum, equal);
+    struct column_sum rest = *of;
+    struct exp_base base = exp_base(rest.m, 1);
+    while (rest.class < rest.end)
+        sum = vd_add(sum, next_group(&rest, base, 1, equal));
+    return sum;
+}
+
+/* As row_sum_exp, for vector v of a block, added to `sum`. With a hole by value, what is equal to it is counted in *equal. Beside
+   it goes what there is to exchange, with results by `result`. */
+SOFTFOCUS_INLINE vd columns_sum_exp(const struct block *block, size_t v, struct column_hole hole, vf m, int keeps,
+                                    column_result *result, struct exchange *exchange, vd sum, vi *equal)
+{
+    struct column_sum of = {.z = columns_at(block->in, v, 0),
+                            .stride = block->in.class_stride,
+                            .class = block->first,
+                            .end = block->first + block->classes,
+                            .hole = hole,
+                            .m = m,
+                            .keeps = keeps};
+    if (base_is_far(m)) {
+        struct column_sum copy = of;
+        return columns_sum_far(&copy, sum, equal);
+    }
+    struct exp_base base = exp_base(m, 0);
+    vi count = *equal;
+    while (of.class < of.end && to_exchange(exchange)) {
+        sum = vd_add(sum, next_group(&of, base, 0, &count));
+        exchange_some(exchange, result);
+    }
+    while (of.class < of.end)
+        sum = vd_add(sum, next_group(&of, base, 0, &count));
+    *equal = count;
+    return sum;
 }
 
 /* The regime of a call: vectors along the classes where every tensor's classes are contiguous and there are enough of

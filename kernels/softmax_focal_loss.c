@@ -187,7 +187,7 @@ SOFTFOCUS_INLINE void write_rows(const struct softfocus_softmax_focal_args *args
 }
 
 /* The far form, for all who need it. */
-SOFTFOCUS_SHARED vd row_sum_of_far(const real *z, size_t classes, size_t target, float m, real *keep)
+SOFTFOCUS_SELDOM vd row_sum_of_far(const real *z, size_t classes, size_t target, float m, real *keep)
 {
     double none;
     return row_sum_far(z, classes, (struct hole){target, 0.0f, 0}, m, keep, &none);
@@ -318,12 +318,17 @@ SOFTFOCUS_REGIME double rows(const struct softfocus_softmax_focal_args *args, si
 struct columns_state {
     const struct softfocus_softmax_focal_args *args;
     vd sum; /* of the losses */
-    struct targets targets[BATCH_VECTORS];
-    vf max[BATCH_VECTORS], target_logit[BATCH_VECTORS];
-    vd rest[BATCH_VECTORS];
-    struct exp_base base[BATCH_VECTORS]; /* where not all classes are in one block: e_j are formed again for the gradient */
-    struct factor factor[BATCH_VECTORS];
-    vf at_target[BATCH_VECTORS];
+    struct targets targets[SMALL_BATCH_VECTORS];
+    vf max[SMALL_BATCH_VECTORS], target_logit[SMALL_BATCH_VECTORS];
+    vd rest[SMALL_BATCH_VECTORS];
+    struct exp_base base[SMALL_BATCH_VECTORS];
+};
+
+struct columns_sums {
+    struct targets targets[SMALL_BATCH_VECTORS];
+    vf first[SMALL_BATCH_VECTORS], second[SMALL_BATCH_VECTORS]; /* the factor of e_j */
+    vf at_target[SMALL_BATCH_VECTORS];
+    const struct exp_base *base; /* where not all classes are in one block: e_j are formed again for the gradient */
 };
 
 SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
@@ -351,6 +356,18 @@ SOFTFOCUS_INLINE void columns_max(struct columns_state *state, const struct bloc
     state->target_logit[v] = at_target;
 }
 
+/* From e_j, or z_j of a block of some classes. */
+SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf x, vf none, size_t class, size_t v, int whole)
+{
+    const struct columns_sums *sums = opaque;
+    (void)none;
+    vi target = vi_load(sums->targets[v].class);
+    vf e = whole ? x : exp_based(x, sums->base[v], 1);
+    vf grad = vf_mul(vf_mul(e, sums->first[v]), sums->second[v]);
+    grad = vf_select(vi_equal(target, class_number(class)), sums->at_target[v], grad);
+    return vf_select(ignored(target), vf_set1(0.0f), grad);
+}
+
 SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, const struct block *block, size_t pass)
 {
     struct columns_state *state = opaque;
@@ -359,47 +376,47 @@ SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, cons
             columns_max(state, block, v);
         return;
     }
+    struct exchange exchange = *block->exchange; /* a copy: no store may change it behind the compiler's back */
     for (size_t v = 0; v < batch->vectors; v++) {
         struct column_hole hole = {vi_load(state->targets[v].class), vf_set1(0.0f), 0};
         vi none = vi_set1(0);
-        state->rest[v] = columns_sum_exp(block, v, hole, state->max[v], block->whole, state->rest[v], &none);
+        state->rest[v] = columns_sum_exp(block, v, hole, state->max[v], block->whole && state->args->grad.data, finish_column,
+                                         &exchange, state->rest[v], &none);
     }
+    *block->exchange = exchange;
 }
 
-SOFTFOCUS_INLINE void end_columns(void *opaque, const struct batch *batch)
+SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *batch)
 {
     struct columns_state *state = opaque;
+    struct columns_sums *done = sums;
+    done->base = state->base;
     for (size_t v = 0; v < batch->vectors; v++) {
         struct focal result = focal(state->args, state->targets[v], state->max[v], state->target_logit[v], state->rest[v],
                                     exp_unit(state->max[v]));
         keep_losses(state->args, batch->position + v * VF_LANES, batch_lanes(batch, v), result.loss, &state->sum);
         state->base[v] = exp_base(state->max[v], 1);
-        state->factor[v] = result.factor;
-        state->at_target[v] = result.at_target;
+        done->targets[v] = state->targets[v];
+        done->first[v] = result.factor.first;
+        done->second[v] = result.factor.second;
+        done->at_target[v] = result.at_target;
     }
 }
 
-/* From e_j, or z_j of a block of some classes. */
-SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf x, vf none, size_t class, size_t v, int whole)
-{
-    const struct columns_state *state = opaque;
-    (void)none;
-    vi target = vi_load(state->targets[v].class);
-    vf e = whole ? x : exp_based(x, state->base[v], 1);
-    vf grad = vf_mul(vf_mul(e, state->factor[v].first), state->factor[v].second);
-    grad = vf_select(vi_equal(target, class_number(class)), state->at_target[v], grad);
-    return vf_select(ignored(target), vf_set1(0.0f), grad);
-}
+SOFTFOCUS_SELDOM void exchange_all(struct exchange *exchange) { exchange_rest(*exchange, 0, finish_column); }
 
 SOFTFOCUS_REGIME double columns(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
 {
-    static const struct column_kernel kernel = {2, begin_columns, take_columns, end_columns, finish_column};
+    static const struct column_kernel kernel = {2, begin_columns, take_columns, end_columns, finish_column, exchange_all};
     struct column_tensors tensors = {args->shape, args->logits, {NULL, 0, 0, 0}, args->grad,
                                      streams_to(&args->shape, args->logits, args->grad)};
     struct columns_state state;
+    struct columns_sums sums[2];
     state.args = args;
     state.sum = vd_set1(0.0);
-    for_columns(&tensors, begin, end, &kernel, &state);
+    _Alignas(64) real tiles[2][SMALL_TILE_SIZE + TILE_SLACK];
+    struct column_room room = {&state, {&sums[0], &sums[1]}, {tiles[0], tiles[1]}, SMALL_TILE_SIZE, SMALL_TILE_WIDTH};
+    for_columns(&tensors, begin, end, &kernel, &room);
     return vd_reduce_add(state.sum);
 }
 

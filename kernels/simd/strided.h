@@ -4,7 +4,7 @@
 #ifndef SOFTFOCUS_SIMD_STRIDED_H
 #define SOFTFOCUS_SIMD_STRIDED_H
 
-SOFTFOCUS_INLINE vf vf_load_strided(const float *p, ptrdiff_t stride, size_t n)
+SOFTFOCUS_SHARED vf vf_load_strided(const float *p, ptrdiff_t stride, size_t n)
 {
     if (n == VF_LANES) /* in registers: scalar stores and a vector load of them would wait for each other */
 #if VF_LANES == 4
@@ -23,7 +23,7 @@ SOFTFOCUS_INLINE vf vf_load_strided(const float *p, ptrdiff_t stride, size_t n)
     return vf_load(lanes);
 }
 
-SOFTFOCUS_INLINE void vf_store_strided(float *p, ptrdiff_t stride, vf a, size_t n)
+SOFTFOCUS_SHARED void vf_store_strided(float *p, ptrdiff_t stride, vf a, size_t n)
 {
     float lanes[VF_LANES];
     vf_store(lanes, a);

@@ -2,7 +2,7 @@
  * page, is painted before each call and looked at afterwards. Prints the worst of each function on each ISA, and fails past
  * BOUND.
  *
- * A call takes no stack that grows with its problem. It has a tile of 32 KB (kernels/positions.h), at most 256 partial sums
+ * A call takes no stack that grows with its problem. It has two tiles of 23 KB (kernels/tiles.h), at most 256 partial sums
  * (dispatch/run.c) and what the compiler spills; a task that runs on a pool's thread has the same less the sums. Exit
  * status 0: within the bound. 77 (skipped): instrumented or not optimised, where the compiler's own share is larger. */
 #include <pthread.h>

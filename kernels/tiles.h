@@ -1,0 +1,646 @@
+/* A position per lane: tiles of neighbouring positions, and the loop over them that the softmax kernels share.
+ * The layout of positions: positions.h. */
+#ifndef SOFTFOCUS_TILES_H
+#define SOFTFOCUS_TILES_H
+
+#include "kernels/positions.h"
+
+/* ---- Lanes as positions ------------------------------------------------------------------------------------------
+ *
+ * Where the classes are not contiguous, or few, each lane takes a position of its own and the loop runs over the classes:
+ * no reduction across lanes.
+ *
+ * Positions are worked on in batches of several vectors, one pass of a kernel after the other over all of them: what one
+ * vector's results wait for (a chain of some 200 cycles from the first load to the last store) overlaps with the next one's.
+ * A pass works on a block of classes at a time:
+ *
+ * - A block of all classes is a tile, a copy of the batch that fits the L1 cache. The passes then hit that cache whatever the
+ *   class stride is (a power of two maps all classes to one cache set), and memory is read and written TILE_WIDTH positions at a
+ *   time, which is what its prefetchers and pages like. Tiles of planes (class axis not last) are read, and results written,
+ *   beside the arithmetic of others: struct exchange.
+ * - With more classes the passes go over blocks of BLOCK_CLASSES, one after the other, so that each still reads lines of
+ *   TILE_WIDTH positions: where they lie, or where their positions are not neighbours in a tile.
+ *
+ * Sizes were measured on Zen 4 (L1 32 KB) at 8 to 150 classes. A kernel has two tiles on its stack, which is why they are not
+ * all as large as they should be: 4096 elements cost 5 to 25 %. */
+enum {
+    TILE_SIZE = 5824,       /* elements: 23 KB */
+    SMALL_TILE_SIZE = 4864, /* where a kernel keeps more beside it: 19 KB */
+    TWO_TILE_SIZE = 3072,   /* of each of two tensors: 12 KB */
+    TILE_WIDTH = 256,       /* positions: 1 KB of each class */
+    SMALL_TILE_WIDTH = 192,
+    TILE_LEAST = 48,        /* positions, 192 bytes of each class: for less, blocks are faster */
+    TILE_SLACK = 3 * VF_LANES, /* see tile_load */
+    BLOCK_CLASSES = 12, /* a multiple of four */
+    BATCH_VECTORS = TILE_WIDTH / VF_LANES,
+    SMALL_BATCH_VECTORS = SMALL_TILE_WIDTH / VF_LANES,
+    MOVE = 4,        /* vectors that are exchanged at a time */
+    PIECES_AHEAD = 4 /* pieces that are fetched ahead of an exchange: 1 costs 8 % at 4 x 19 x 65536, 8 gain nothing */
+};
+
+_Static_assert(BLOCK_CLASSES * TILE_WIDTH <= TWO_TILE_SIZE && TWO_TILE_SIZE <= TILE_SIZE, "a block fits a tile");
+_Static_assert(BLOCK_CLASSES * SMALL_TILE_WIDTH <= SMALL_TILE_SIZE, "a block fits a tile");
+
+/* Of some classes and a batch's positions: class k, lane l of vector v at data + k * class_stride + v * step + l. */
+struct columns {
+    real *data;
+    ptrdiff_t class_stride;
+    size_t step;
+};
+
+struct batch {
+    size_t outer, inner, position; /* of the first position, and its number */
+    size_t count, vectors;         /* positions, and the vectors that they fill: lanes past the last one hold anything */
+};
+
+struct exchange;
+
+/* Some classes of a batch, or the whole of them. */
+struct block {
+    struct columns in, second; /* of one or two inputs */
+    size_t first, classes;
+    int whole;
+    struct exchange *exchange; /* what may be done beside a pass that computes much */
+};
+
+SOFTFOCUS_INLINE real *columns_at(struct columns columns, size_t v, size_t k)
+{
+    return columns.data + (ptrdiff_t)k * columns.class_stride + v * columns.step;
+}
+
+/* How many positions of vector v are there. */
+SOFTFOCUS_INLINE size_t batch_lanes(const struct batch *batch, size_t v)
+{
+    return smaller(VF_LANES, batch->count - v * VF_LANES);
+}
+
+/* The result of vector v for a class, from what its block has of it (y of the second tensor) and what `end` left in `sums`. */
+typedef vf column_result(const void *sums, vf x, vf y, size_t class, size_t v, int whole);
+
+/* What a kernel does with a batch. `take` sees each block in turn, pass by pass; `end` forms what needs all classes of a
+   position, in `sums`; `finish` gives results. */
+struct column_kernel {
+    size_t passes; /* of `take` */
+    void (*begin)(void *state, const struct batch *batch);
+    void (*take)(void *state, const struct batch *batch, const struct block *block, size_t pass);
+    void (*end)(void *state, void *sums, const struct batch *batch);
+    column_result *finish;
+    void (*exchange_all)(struct exchange *exchange); /* exchange_rest, below, by `finish` */
+};
+
+struct column_tensors {
+    struct softfocus_shape shape;
+    struct softfocus_view in, second, out; /* second and out may have no data */
+    int streams;                           /* `out` goes past the caches, where a line of it is aligned */
+};
+
+/* ---- Exchanging tiles */
+
+/* A tile's results go to where they belong, and in its place comes another tile, of as many positions: piece by piece (a class's
+   part of a tile), beside arithmetic, which leaves loads and stores idle. Measured on Zen 4: 1.2 to 1.5 times as fast at
+   4 x 19 x 65536, up to 2.5 times where no results go past the caches.
+   What is wanted is fetched some pieces before, in the same order, so that class strides of a power of two, by which all pieces
+   have the same places in a cache, do no harm: into the L2 cache, since what L1 can wait for at once is less than memory gives. */
+struct exchange {
+    size_t classes, vectors; /* of the tiles; no classes: nothing to exchange */
+    size_t class, v;         /* where it is */
+    real *tile, *to;         /* the piece there, and where its results belong */
+    const real *from, *second; /* what comes in its place, and in that of the second tensor, */
+    ptrdiff_t second_tile;     /* which is so far from `tile` */
+    ptrdiff_t to_step, from_step, second_step;    /* from piece to piece */
+    ptrdiff_t to_fetch, from_fetch, second_fetch; /* to what is to be fetched, */
+    ptrdiff_t from_wrap, second_wrap; /* which after the last piece is so far from where it would be */
+    size_t ahead;                     /* and so many pieces ahead */
+    int gives;                        /* whether there are results */
+    int streams, may_stream;          /* whether this piece's go past the caches, and any's */
+    const void *sums;                 /* for them */
+};
+
+SOFTFOCUS_INLINE int streams_piece(const struct exchange *exchange)
+{
+    return exchange->may_stream && (uintptr_t)exchange->to % (STREAM_STEP * sizeof(real)) == 0;
+}
+
+SOFTFOCUS_INLINE int to_exchange(const struct exchange *exchange) { return exchange->class < exchange->classes; }
+
+SOFTFOCUS_INLINE void fetch_soon(const real *p, size_t v)
+{
+    if (v * VF_LANES % FETCH_STEP == 0)
+        __builtin_prefetch(p, 0, 2);
+}
+
+/* Vector v of the piece, at these places. `two`, a constant: there is a second tensor. */
+SOFTFOCUS_INLINE void exchange_vector(const struct exchange *e, size_t v, real *tile, const real *from, real *to, int two,
+                                      column_result *result)
+{
+    const real *second = e->second + v * VF_LANES;
+    if (e->gives) {
+        vf x = result(e->sums, vf_load(tile), two ? vf_load(tile + e->second_tile) : vf_set1(0.0f), e->class, v, 1);
+        if (e->streams) {
+            vf_stream(to, x);
+        } else {
+            vf_store(to, x);
+            fetch_soon(to + e->to_fetch, v);
+        }
+    }
+    vf_store(tile, vf_load(from));
+    fetch_soon(from + e->from_fetch, v);
+    if (two) {
+        vf_store(tile + e->second_tile, vf_load(second));
+        fetch_soon(second + e->second_fetch, v);
+    }
+}
+
+SOFTFOCUS_INLINE void next_piece(struct exchange *e, int two)
+{
+    e->v = 0;
+    e->class++;
+    e->tile += e->vectors * VF_LANES;
+    e->from += e->from_step;
+    if (two)
+        e->second += e->second_step;
+    if (e->class + e->ahead == e->classes) {
+        e->from_fetch += e->from_wrap;
+        e->second_fetch += e->second_wrap;
+        e->to_fetch = 0;
+    }
+    if (e->gives) {
+        e->to += e->to_step;
+        e->streams = streams_piece(e);
+    }
+}
+
+/* MOVE vectors of it, or as many as the piece has left. */
+SOFTFOCUS_INLINE void exchange_some(struct exchange *e, column_result *result)
+{
+    size_t count = smaller(MOVE, e->vectors - e->v), done = e->v * VF_LANES;
+    real *tile = e->tile + done, *to = e->to + done;
+    const real *from = e->from + done;
+    if (count == MOVE) /* unrolled */
+        for (size_t i = 0; i < MOVE; i++)
+            exchange_vector(e, e->v + i, tile + i * VF_LANES, from + i * VF_LANES, to + i * VF_LANES, 0, result);
+    else
+        for (size_t i = 0; i < count; i++)
+            exchange_vector(e, e->v + i, tile + i * VF_LANES, from + i * VF_LANES, to + i * VF_LANES, 0, result);
+    e->v += count;
+    if (e->v == e->vectors)
+        next_piece(e, 0);
+}
+
+/* All that is left of it. */
+SOFTFOCUS_INLINE void exchange_rest(struct exchange e, int two, column_result *result)
+{
+    for (; to_exchange(&e); next_piece(&e, two))
+        for (size_t v = e.v; v < e.vectors; v++)
+            exchange_vector(&e, v, e.tile + v * VF_LANES, e.from + v * VF_LANES, e.to + v * VF_LANES, two, result);
+}
+
+/* ---- Tiles and blocks */
+
+/* Lines that are wanted soon, because lines of TILE_WIDTH are too short for the prefetchers of the CPU: fetched one by one
+   beside other work, into the L2 cache (in the L1 cache, where one class may take the place of another, they would be in the
+   way). An image of less than FETCH_BYTES is in the L2 cache already.
+   Measured on Zen 4 at 4 x 19 x 256 x 256: 1.4 to 1.6 times as fast; in bursts, or in another pass, 1.2 times. */
+#define FETCH_BYTES ((size_t)1 << 19)
+
+SOFTFOCUS_INLINE int wants_fetches(const struct column_tensors *tensors)
+{
+    return tensors->in.inner_stride == 1 && tensors->out.data && tensors->out.inner_stride == 1 &&
+           tensors->shape.classes * tensors->shape.inner >= FETCH_BYTES / sizeof(real);
+}
+
+/* Whether rows lie one after the other, or there are none. */
+SOFTFOCUS_INLINE int has_no_gaps(struct softfocus_view view, size_t classes)
+{
+    return !view.data || (view.class_stride == 1 && view.inner_stride == (ptrdiff_t)classes);
+}
+
+/* The same for rows, of which a batch is read at once, and then nothing until its results are written: from the L3 cache 1.6 to
+   1.8 times as fast at 21 and 40 classes (Zen 4). Not for rows shorter than a line, which the CPU's prefetchers follow (0.9 to 1.0
+   times). */
+SOFTFOCUS_INLINE int wants_row_fetches(const struct column_tensors *tensors)
+{
+    size_t classes = tensors->shape.classes;
+    return classes >= FETCH_STEP && has_no_gaps(tensors->in, classes) && has_no_gaps(tensors->second, classes) &&
+           has_no_gaps(tensors->out, classes) && classes * tensors->shape.inner >= FETCH_BYTES / sizeof(real);
+}
+
+/* As many elements from position (outer, inner) on as make a line in the place of what vector v has of a class. */
+SOFTFOCUS_INLINE void fetch_rows(struct softfocus_view view, size_t outer, size_t inner, size_t classes, size_t v, size_t class)
+{
+    size_t at = (v * classes + class) * VF_LANES;
+    if (view.data && at % FETCH_STEP == 0)
+        __builtin_prefetch(element(view, outer, 0, inner) + at, 0, 2);
+}
+
+/* Of one class: the lines of vector v of a batch at (outer, inner). */
+SOFTFOCUS_INLINE void fetch_line(struct softfocus_view view, size_t outer, size_t class, size_t inner, size_t v)
+{
+    if (view.data && v * VF_LANES % FETCH_STEP == 0)
+        __builtin_prefetch(element(view, outer, class, inner + v * VF_LANES), 0, 2);
+}
+
+SOFTFOCUS_INLINE int is_planes(struct softfocus_view view) { return view.inner_stride == 1; }
+
+/* Whether four classes of a vector are moved at a time, by a transposition. */
+SOFTFOCUS_INLINE int is_rows(struct softfocus_view view)
+{
+    return VF_LANES > 1 && view.class_stride == 1 && view.inner_stride != 1;
+}
+
+/* Rows of two, four or eight classes without gaps are as many vectors as there are classes, in which a class has every second,
+   fourth or eighth element: unzipped until each vector has one class, and zipped again. `classes` is a constant. More than two
+   only where unzipping takes one instruction, else transpositions of four by four take fewer. */
+SOFTFOCUS_INLINE int is_packed(struct softfocus_view view, size_t classes)
+{
+    return is_rows(view) && view.inner_stride == (ptrdiff_t)classes && (classes == 2 || VF_LANES >= 16);
+}
+
+SOFTFOCUS_INLINE void unzip4(const vf a[4], vf columns[4])
+{
+    vf even[2], odd[2];
+    vf_unzip(a[0], a[1], &even[0], &odd[0]);
+    vf_unzip(a[2], a[3], &even[1], &odd[1]);
+    vf_unzip(even[0], even[1], &columns[0], &columns[2]);
+    vf_unzip(odd[0], odd[1], &columns[1], &columns[3]);
+}
+
+SOFTFOCUS_INLINE void zip4(const vf columns[4], vf a[4])
+{
+    vf even[2], odd[2];
+    vf_zip(columns[0], columns[2], &even[0], &even[1]);
+    vf_zip(columns[1], columns[3], &odd[0], &odd[1]);
+    vf_zip(even[0], odd[0], &a[0], &a[1]);
+    vf_zip(even[1], odd[1], &a[2], &a[3]);
+}
+
+SOFTFOCUS_INLINE void packed_load(const real *p, size_t classes, vf columns[8])
+{
+    vf a[8], even[4], odd[4];
+    for (size_t k = 0; k < classes; k++)
+        a[k] = vf_load(p + k * VF_LANES);
+    if (classes == 2)
+        vf_unzip(a[0], a[1], &columns[0], &columns[1]);
+    if (classes == 4)
+        unzip4(a, columns);
+    if (classes == 8) {
+        for (size_t i = 0; i < 4; i++)
+            vf_unzip(a[2 * i], a[2 * i + 1], &even[i], &odd[i]);
+        unzip4(even, a);
+        unzip4(odd, a + 4);
+        for (size_t i = 0; i < 4; i++)
+            columns[2 * i] = a[i], columns[2 * i + 1] = a[4 + i];
+    }
+}
+
+SOFTFOCUS_INLINE void packed_store(real *p, size_t classes, const vf columns[8])
+{
+    vf a[8], even[4], odd[4];
+    if (classes == 2)
+        vf_zip(columns[0], columns[1], &a[0], &a[1]);
+    if (classes == 4)
+        zip4(columns, a);
+    if (classes == 8) {
+        for (size_t i = 0; i < 4; i++)
+            a[i] = columns[2 * i], a[4 + i] = columns[2 * i + 1];
+        zip4(a, even);
+        zip4(a + 4, odd);
+        for (size_t i = 0; i < 4; i++)
+            vf_zip(even[i], odd[i], &a[2 * i], &a[2 * i + 1]);
+    }
+    for (size_t k = 0; k < classes; k++)
+        vf_store(p + k * VF_LANES, a[k]);
+}
+
+/* A tile of planes has a class's positions side by side, as they come; any other a vector's classes. */
+SOFTFOCUS_INLINE struct columns tile_columns(real *tile, struct softfocus_view view, const struct batch *batch, size_t classes)
+{
+    return is_planes(view) ? (struct columns){tile, (ptrdiff_t)(batch->vectors * VF_LANES), VF_LANES}
+                           : (struct columns){tile, VF_LANES, classes * VF_LANES};
+}
+
+/* `classes` classes of the batch, from class `first` on, into a tile. May write up to three vectors past a vector's classes:
+   there come the next one's, or the room that TILE_SLACK is. Structs go by value: the address of one that a function has been
+   given is one through which any store of a vector may write, for all that the compiler knows. */
+SOFTFOCUS_INLINE void tile_load(real *tile, struct softfocus_view view, struct batch batch, size_t first, size_t classes)
+{
+    struct columns columns = tile_columns(tile, view, &batch, classes);
+    size_t v = 0;
+#define LOAD_PACKED(n)                                                                                                 \
+    for (; classes == n && is_packed(view, n) && (v + 1) * VF_LANES <= batch.count; v++) {                             \
+        vf column[8];                                                                                                  \
+        packed_load(element(view, batch.outer, 0, batch.inner + v * VF_LANES), n, column);                             \
+        for (size_t k = 0; k < n; k++)                                                                                 \
+            vf_store(tile + (v * n + k) * VF_LANES, column[k]);                                                        \
+    }
+    LOAD_PACKED(2)
+    LOAD_PACKED(4)
+    LOAD_PACKED(8)
+#undef LOAD_PACKED
+    for (; is_rows(view) && (v + 1) * VF_LANES <= batch.count; v++)
+        for (size_t k = 0; k < classes; k += 4) {
+            const real *source = element(view, batch.outer, first + k, batch.inner + v * VF_LANES);
+            real *target = tile + (v * classes + k) * VF_LANES;
+            vf column[4];
+            if (k + 4 <= classes)
+                vf_load_columns(source, view.inner_stride, 4, column);
+            else
+                vf_load_columns(source, view.inner_stride, classes - k, column);
+            for (size_t c = 0; c < 4; c++)
+                vf_store(target + c * VF_LANES, column[c]);
+        }
+    for (size_t k = 0; k < classes; k++)
+        for (size_t w = v; w < batch.vectors; w++)
+            vf_store(columns_at(columns, w, k),
+                     lanes_load(element(view, batch.outer, first + k, batch.inner + w * VF_LANES), view.inner_stride,
+                               batch_lanes(&batch, w)));
+}
+
+/* The same, where little depends on it. */
+SOFTFOCUS_SELDOM void tile_load_seldom(real *tile, struct softfocus_view view, struct batch batch, size_t first, size_t classes)
+{
+    tile_load(tile, view, batch, first, classes);
+}
+
+/* A block where its passes find it: a tile of all classes, which is loaded; of some classes, whole vectors of neighbours where they
+   lie, others in a tile. */
+SOFTFOCUS_INLINE struct columns block_load(real *tile, const struct softfocus_view *view, const struct batch *batch,
+                                           const struct block *block)
+{
+    if (block->whole)
+        return tile_columns(tile, *view, batch, block->classes);
+    if (is_planes(*view) && batch->count % VF_LANES == 0)
+        return (struct columns){element(*view, batch->outer, block->first, batch->inner), view->class_stride, VF_LANES};
+    tile_load_seldom(tile, *view, *batch, block->first, block->classes);
+    return tile_columns(tile, *view, batch, block->classes);
+}
+
+/* The results of a block to where they belong. `next` and `further`, if any: what to fetch meanwhile is so many positions, or
+   classes, further on. */
+SOFTFOCUS_INLINE void block_store(const struct column_tensors *tensors, const struct batch *batch, const struct block *block,
+                                  const struct column_kernel *kernel, const void *sums, size_t next, size_t further)
+{
+    struct softfocus_view out = tensors->out;
+    int two = tensors->second.data != NULL, whole = block->whole;
+    ptrdiff_t stride = block->in.class_stride, second_stride = two ? block->second.class_stride : 0;
+    size_t classes = block->classes, first = 0;
+    vf zero = vf_set1(0.0f);
+#define FINISH(x, y, k, v, whole) kernel->finish(sums, vf_load(x), two ? vf_load(y) : zero, block->first + (k), v, whole)
+#define FETCH_ROWS(v, k)                                                                                               \
+    if (next) {                                                                                                        \
+        fetch_rows(tensors->in, batch->outer, batch->inner + next, classes, v, k);                                     \
+        fetch_rows(tensors->second, batch->outer, batch->inner + next, classes, v, k);                                 \
+        fetch_rows(out, batch->outer, batch->inner + next, classes, v, k);                                             \
+    }
+#define STORE_PACKED(n)                                                                                                \
+    for (; classes == n && is_packed(out, n) && (first + 1) * VF_LANES <= batch->count; first++) {                     \
+        const real *x = columns_at(block->in, first, 0), *y = two ? columns_at(block->second, first, 0) : x;           \
+        vf columns[8];                                                                                                 \
+        for (size_t k = 0; k < n; k++, x += stride, y += second_stride)                                                \
+            columns[k] = FINISH(x, y, k, first, 1);                                                                      \
+        packed_store(element(out, batch->outer, 0, batch->inner + first * VF_LANES), n, columns);                      \
+    }
+    STORE_PACKED(2)
+    STORE_PACKED(4)
+    STORE_PACKED(8)
+#undef STORE_PACKED
+    for (; is_rows(out) && (first + 1) * VF_LANES <= batch->count; first++) {
+        const real *x = columns_at(block->in, first, 0), *y = two ? columns_at(block->second, first, 0) : x;
+        real *target = element(out, batch->outer, block->first, batch->inner + first * VF_LANES);
+        vf column[4] = {zero, zero, zero, zero};
+        size_t k = 0;
+        for (; k + 4 <= classes; k += 4) {
+            for (size_t c = 0; c < 4; c++, x += stride, y += second_stride) {
+                column[c] = FINISH(x, y, k + c, first, whole);
+                FETCH_ROWS(first, k + c)
+            }
+            vf_store_columns(target + k, out.inner_stride, column, 4);
+        }
+        if (k < classes) {
+            for (size_t c = 0; c < 3 && k + c < classes; c++, x += stride, y += second_stride) {
+                column[c] = FINISH(x, y, k + c, first, whole);
+                FETCH_ROWS(first, k + c)
+            }
+            vf_store_columns(target + k, out.inner_stride, column, classes - k);
+        }
+    }
+    for (size_t k = 0; k < classes; k++) {
+        const real *x = columns_at(block->in, first, k), *y = two ? columns_at(block->second, first, k) : x;
+        real *line = element(out, batch->outer, block->first + k, batch->inner);
+        size_t class = smaller(block->first + k + further, tensors->shape.classes - 1), v = first;
+        int streams = tensors->streams && (uintptr_t)line % (STREAM_STEP * sizeof(real)) == 0;
+        for (; v < batch->vectors; v++, x += block->in.step, y += two ? block->second.step : 0) {
+            vf result = FINISH(x, y, k, v, whole);
+            if (streams && (v + 1) * VF_LANES <= batch->count)
+                vf_stream(line + v * VF_LANES, result);
+            else
+                lanes_store(line + (ptrdiff_t)(v * VF_LANES) * out.inner_stride, out.inner_stride, result,
+                            batch_lanes(batch, v));
+            if (further) {
+                fetch_line(tensors->in, batch->outer, class, batch->inner, v);
+                fetch_line(tensors->second, batch->outer, class, batch->inner, v);
+                if (!streams)
+                    fetch_line(out, batch->outer, class, batch->inner, v);
+            }
+        }
+    }
+#undef FETCH_ROWS
+#undef FINISH
+}
+
+/* The passes over a batch but for its results. `loaded`: its tile is. `exchange`: what is done beside them, as far as there is
+   anything to do. */
+SOFTFOCUS_INLINE void work_on_batch(const struct column_tensors *tensors, const struct batch *batch, int whole, int loaded,
+                                    const struct column_kernel *kernel, void *state, void *sums, real *tile,
+                                    struct exchange *exchange)
+{
+    size_t classes = tensors->shape.classes, step = whole ? classes : BLOCK_CLASSES;
+    int fetches = !whole && wants_fetches(tensors);
+    if (whole && !loaded)
+        tile_load(tile, tensors->in, *batch, 0, classes);
+    kernel->begin(state, batch);
+    for (size_t pass = 0; pass < kernel->passes; pass++)
+        for (size_t first = 0; first < classes; first += step) {
+            struct block block = {.first = first, .classes = smaller(step, classes - first), .whole = whole, .exchange = exchange};
+            block.in = block_load(tile, &tensors->in, batch, &block);
+            for (size_t k = first + step; fetches && k < smaller(first + 2 * step, classes); k++)
+                for (size_t v = 0; v < batch->vectors; v++)
+                    fetch_line(tensors->in, batch->outer, k, batch->inner, v);
+            kernel->take(state, batch, &block, pass);
+        }
+    kernel->end(state, sums, batch);
+}
+
+/* And these. `width`: how many positions other batches have. */
+SOFTFOCUS_INLINE void finish_batch(const struct column_tensors *tensors, const struct batch *batch, int whole, size_t width,
+                                   const struct column_kernel *kernel, const void *sums, real *tile, real *second_tile)
+{
+    size_t classes = tensors->shape.classes, step = whole ? classes : BLOCK_CLASSES;
+    size_t further = !whole && wants_fetches(tensors) ? BLOCK_CLASSES : 0, next = 0;
+    if (whole && wants_row_fetches(tensors) && batch->inner + batch->count + width <= tensors->shape.inner)
+        next = batch->count;
+    for (size_t first = 0; tensors->out.data && first < classes; first += step) {
+        struct block block = {.first = first, .classes = smaller(step, classes - first), .whole = whole};
+        block.in = block_load(tile, &tensors->in, batch, &block);
+        if (tensors->second.data)
+            block.second = block_load(second_tile, &tensors->second, batch, &block);
+        block_store(tensors, batch, &block, kernel, sums, next, further);
+    }
+}
+
+/* The batches of a range of positions, one by one. */
+struct walk {
+    struct softfocus_shape shape;
+    size_t begin, end, width;
+    int splits; /* what is less than a vector in a run is a batch by itself */
+    struct run run;
+    size_t start; /* of the next batch in the run */
+};
+
+/* Of no positions past the last. */
+SOFTFOCUS_INLINE struct batch next_batch(struct walk *walk)
+{
+    if (walk->start == walk->run.count) {
+        walk->start = walk->run.count = 0;
+        if (walk->begin < walk->end)
+            walk->run = take_run(walk->shape, &walk->begin, walk->end);
+    }
+    size_t count = smaller(walk->width, walk->run.count - walk->start);
+    if (walk->splits && count > VF_LANES)
+        count -= count % VF_LANES;
+    struct batch batch = {walk->run.outer, walk->run.inner + walk->start, walk->run.position + walk->start, count,
+                          (count + VF_LANES - 1) / VF_LANES};
+    walk->start += count;
+    return batch;
+}
+
+/* Of what is in `tile` (the batch `last`, with its sums) and what comes there (`next`), beside the work on `batch`. Of nothing
+   unless both fill their vectors, and unless that work is long enough. */
+SOFTFOCUS_INLINE struct exchange exchange_of(const struct column_tensors *tensors, const struct batch *last,
+                                             const struct batch *batch, const struct batch *next, size_t width, real *tile,
+                                             real *second_tile, const void *sums)
+{
+    size_t classes = tensors->shape.classes;
+    int gives = tensors->out.data != NULL;
+    if (next->count == 0 || next->count % VF_LANES != 0 || (gives && last->count != next->count) ||
+        3 * next->vectors > 4 * batch->vectors)
+        return (struct exchange){.classes = 0};
+    struct exchange e = {.classes = classes,
+                         .vectors = next->vectors,
+                         .tile = tile,
+                         .from = element(tensors->in, next->outer, 0, next->inner),
+                         .from_step = tensors->in.class_stride,
+                         .ahead = smaller(PIECES_AHEAD, classes - 1),
+                         .gives = gives,
+                         .may_stream = tensors->streams,
+                         .sums = sums};
+    /* After the last piece comes the batch after next, or, where an image ends, what is there already. */
+    ptrdiff_t ahead = (ptrdiff_t)e.ahead, steps = -ahead, positions = 0;
+    if (next->inner + next->count + width <= tensors->shape.inner) {
+        steps = -(ptrdiff_t)classes;
+        positions = (ptrdiff_t)next->count;
+    }
+    e.from_fetch = ahead * e.from_step;
+    e.from_wrap = steps * e.from_step + positions;
+    if (tensors->second.data) {
+        e.second_tile = second_tile - tile;
+        e.second = element(tensors->second, next->outer, 0, next->inner);
+        e.second_step = tensors->second.class_stride;
+        e.second_fetch = ahead * e.second_step;
+        e.second_wrap = steps * e.second_step + positions;
+    }
+    if (gives) {
+        e.to = element(tensors->out, last->outer, 0, last->inner);
+        e.to_step = tensors->out.class_stride;
+        e.to_fetch = ahead * e.to_step;
+        e.streams = streams_piece(&e);
+    }
+    return e;
+}
+
+/* What a call of for_columns works in. */
+struct column_room {
+    void *state;   /* of the batch */
+    void *sums[2]; /* of it and of the one before, as `end` leaves them */
+    real *tiles[2]; /* of `size` elements and TILE_SLACK */
+    size_t size, width; /* positions of a batch, at most */
+};
+
+/* How a call goes over its positions. */
+struct column_plan {
+    int whole, exchanges;
+    struct walk walk;
+};
+
+SOFTFOCUS_INLINE struct column_plan column_plan(const struct column_tensors *tensors, const struct column_room *room,
+                                                size_t begin, size_t end)
+{
+    size_t fit = room->size / VF_LANES / tensors->shape.classes * VF_LANES;
+    struct column_plan plan;
+    plan.whole = fit >= TILE_LEAST || (fit > 0 && fit >= tensors->shape.inner);
+    plan.exchanges = plan.whole && is_planes(tensors->in) && (!tensors->second.data || is_planes(tensors->second)) &&
+                     (!tensors->out.data || is_planes(tensors->out));
+    plan.walk = (struct walk){.shape = tensors->shape,
+                              .begin = begin,
+                              .end = end,
+                              .width = plan.whole ? smaller(fit, room->width) : room->width,
+                              .splits = !plan.whole};
+    return plan;
+}
+
+/* Works on the positions begin to end - 1, where most of the arithmetic is in `take`: a batch's results are exchanged for the batch
+   after next beside the work on the next one. */
+SOFTFOCUS_INLINE void for_columns(const struct column_tensors *tensors, size_t begin, size_t end,
+                                  const struct column_kernel *kernel, const struct column_room *room)
+{
+    struct column_plan plan = column_plan(tensors, room, begin, end);
+    struct batch last = {.count = 0}, batch = next_batch(&plan.walk);
+    int loaded = 0;
+    for (size_t number = 0;; number++) {
+        size_t own = plan.exchanges ? number % 2 : 0, others = plan.exchanges ? 1 - own : 0; /* which tile and sums */
+        struct batch next = next_batch(&plan.walk);
+        struct exchange exchange = {.classes = 0};
+        if (plan.exchanges)
+            exchange = exchange_of(tensors, &last, &batch, &next, plan.walk.width, room->tiles[others], NULL, room->sums[others]);
+        int exchanged = to_exchange(&exchange);
+        if (last.count > 0 && !exchanged)
+            finish_batch(tensors, &last, plan.whole, plan.walk.width, kernel, room->sums[others], room->tiles[others], NULL);
+        if (batch.count == 0)
+            break;
+        work_on_batch(tensors, &batch, plan.whole, loaded, kernel, room->state, room->sums[own], room->tiles[own], &exchange);
+        if (to_exchange(&exchange))
+            kernel->exchange_all(&exchange);
+        loaded = exchanged;
+        last = batch;
+        batch = next;
+    }
+    if (tensors->streams)
+        vf_stream_end();
+}
+
+/* The same where there is a second tensor, and most of the arithmetic is in `finish`: beside it comes the next batch. The tiles are
+   those of the two tensors. */
+SOFTFOCUS_INLINE void for_two_columns(const struct column_tensors *tensors, size_t begin, size_t end,
+                                      const struct column_kernel *kernel, const struct column_room *room)
+{
+    struct column_plan plan = column_plan(tensors, room, begin, end);
+    int loaded = 0;
+    for (struct batch batch = next_batch(&plan.walk), next; batch.count > 0; batch = next) {
+        struct exchange exchange = {.classes = 0};
+        next = next_batch(&plan.walk);
+        work_on_batch(tensors, &batch, plan.whole, loaded, kernel, room->state, room->sums[0], room->tiles[0], &exchange);
+        if (plan.whole && !loaded)
+            tile_load(room->tiles[1], tensors->second, batch, 0, tensors->shape.classes);
+        if (plan.exchanges)
+            exchange = exchange_of(tensors, &batch, &batch, &next, plan.walk.width, room->tiles[0], room->tiles[1], room->sums[0]);
+        loaded = to_exchange(&exchange);
+        if (loaded)
+            kernel->exchange_all(&exchange);
+        else
+            finish_batch(tensors, &batch, plan.whole, plan.walk.width, kernel, room->sums[0], room->tiles[0], room->tiles[1]);
+    }
+    if (tensors->streams)
+        vf_stream_end();
+}
+
+#endif
