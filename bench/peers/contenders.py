@@ -123,7 +123,8 @@ class Native:
     """All peers in C. Each is called as softfocus is: one call through ctypes."""
 
     name = "in C"
-    titles = {"onednn": "oneDNN", "xnnpack": "XNNPACK (softmax)", "sleef": "loop with SLEEF's exp"}
+    titles = {"onednn": "oneDNN", "xnnpack": "XNNPACK (softmax)", "sleef": "loop with SLEEF's exp",
+              "ggml": "ggml (softmax)"}
 
     def __init__(self, threads, library):
         self.library = ctypes.CDLL(library)

@@ -7,6 +7,8 @@
 #
 #   from Debian     oneDNN, XNNPACK, SLEEF; PyTorch and torchvision
 #   from PyPI       ONNX Runtime, JAX, optax, into ${XDG_CACHE_HOME:-~/.cache}/softfocus-peers
+#                   ggml: the source of its CPU backend, out of llama-cpp-python, which bundles llama.cpp (no package of
+#                   Debian 12 has it); compiled there, once, for this CPU
 #   --pypi-torch    PyTorch and torchvision from PyPI too, in a folder of their own there: newer, and with
 #                   torch.compile; PyPI has the CUDA build, 6 GB with what it needs
 # What cannot be installed is named in the report.
@@ -38,7 +40,8 @@ try_packages()
 
 need_packages "${native_packages[@]}" python3-venv
 try_packages XNNPACK libxnnpack-dev libpthreadpool-dev
-environment=${XDG_CACHE_HOME:-$HOME/.cache}/softfocus-peers/venv
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/softfocus-peers
+environment=$cache/venv
 venv_options=(--system-site-packages)
 if [ $torch = pypi ]; then
     environment+=-torch # by itself: pip takes Debian's PyTorch for its own
@@ -71,11 +74,37 @@ if [ $torch = pypi ]; then
 else
     options+=(--missing "torch.compile=Debian's PyTorch has none; --pypi-torch installs one that has")
 fi
-# PyPI has llama.cpp as source alone, and ggml has no other package here.
-options+=(--missing "ggml=in no package of Debian 12; PyPI has it as source only, inside llama-cpp-python")
 
 say "building in build-peers/"
 need_build build-peers --buildtype=release -Dtests=disabled -Dtools=disabled -Dbench=disabled -Dexamples=disabled
+
+# need_ggml: builds ggml in the folder $ggml unless it is there; notes it as missing where that fails. pip only fetches
+# the source. cmake wants ggml.pc.in, which llama.cpp's copy of ggml lacks.
+ggml_source=llama-cpp-python==0.3.36
+ggml=$cache/${ggml_source/==/-}
+need_ggml()
+{
+    [ ! -e "$ggml/built" ] || return 0
+    say "building ggml, out of $ggml_source, in $ggml"
+    rm -rf "$ggml"
+    mkdir -p "$ggml"
+    local step
+    if step="download $ggml_source" &&
+        "$environment/bin/pip" download --quiet --no-deps --no-binary llama-cpp-python --dest "$ggml" "$ggml_source" &&
+        step="unpack $ggml_source" &&
+        tar -xzf "$ggml"/*.tar.gz -C "$ggml" --strip-components=4 --wildcards '*/vendor/llama.cpp/ggml' &&
+        rm "$ggml"/*.tar.gz && touch "$ggml/ggml.pc.in" &&
+        step="configure (see $ggml/log)" &&
+        cmake -S "$ggml" -B "$ggml/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DBUILD_SHARED_LIBS=OFF \
+            -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DGGML_BUILD_TESTS=OFF -DGGML_BUILD_EXAMPLES=OFF >"$ggml/log" 2>&1 &&
+        step="compile (see $ggml/log)" &&
+        cmake --build "$ggml/build" --target ggml-cpu >>"$ggml/log" 2>&1; then
+        touch "$ggml/built"
+    else
+        options+=(--missing "ggml=could not $step")
+        return 1
+    fi
+}
 
 # peer MACRO SOURCE LIBRARIES…: the peer takes part where it compiles.
 sources=(bench/peers/native.c)
@@ -95,6 +124,9 @@ peer()
 peer ONEDNN onednn.c -ldnnl
 peer XNNPACK xnnpack.c -lXNNPACK -lpthreadpool
 peer SLEEF sleef.c -lsleef -lm
+if need_ggml; then
+    peer GGML ggml.c -I "$ggml/include" -L "$ggml/build/src" -lggml-cpu -lggml-base -lstdc++ -lm
+fi
 all=$(nproc)
 for threads in 1 "$all"; do
     cc -std=c11 -O2 -march=native -fPIC -shared -fopenmp "-DSOFTFOCUS_BENCH_THREADS=$threads" "${sources[@]}" \
