@@ -133,7 +133,6 @@ SOFTFOCUS_INLINE void fetch_soon(const real *p, size_t v)
 SOFTFOCUS_INLINE void exchange_vector(const struct exchange *e, size_t v, real *tile, const real *from, real *to, int two,
                                       column_result *result)
 {
-    const real *second = e->second + v * VF_LANES;
     if (e->gives) {
         vf x = result(e->sums, vf_load(tile), two ? vf_load(tile + e->second_tile) : vf_set1(0.0f), e->class, v, 1);
         if (e->streams) {
@@ -146,6 +145,7 @@ SOFTFOCUS_INLINE void exchange_vector(const struct exchange *e, size_t v, real *
     vf_store(tile, vf_load(from));
     fetch_soon(from + e->from_fetch, v);
     if (two) {
+        const real *second = e->second + v * VF_LANES;
         vf_store(tile + e->second_tile, vf_load(second));
         fetch_soon(second + e->second_fetch, v);
     }
@@ -154,7 +154,8 @@ SOFTFOCUS_INLINE void exchange_vector(const struct exchange *e, size_t v, real *
 SOFTFOCUS_INLINE void next_piece(struct exchange *e, int two)
 {
     e->v = 0;
-    e->class++;
+    if (++e->class == e->classes)
+        return; /* one stride further there may be no address */
     e->tile += e->vectors * VF_LANES;
     e->from += e->from_step;
     if (two)
@@ -528,6 +529,7 @@ SOFTFOCUS_INLINE struct exchange exchange_of(const struct column_tensors *tensor
     struct exchange e = {.classes = classes,
                          .vectors = next->vectors,
                          .tile = tile,
+                         .to = tile, /* some place, where there are no results */
                          .from = element(tensors->in, next->outer, 0, next->inner),
                          .from_step = tensors->in.class_stride,
                          .ahead = smaller(PIECES_AHEAD, classes - 1),
