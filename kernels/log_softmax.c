@@ -117,7 +117,9 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
 {
     size_t classes = args->shape.classes, end = run.inner + run.count;
     int streams = streams_rows_to(&args->shape, args->logits, args->log_probs);
-    size_t batch = rows_per_batch(classes, streams ? SMALL_BATCH : 3 * SMALL_BATCH / 2);
+    /* Not by `streams`, which depends on where the rows lie: a NaN's bits may depend on the rows of its batch. */
+    size_t size = streams_to(&args->shape, args->logits, args->log_probs) ? SMALL_BATCH : 3 * SMALL_BATCH / 2;
+    size_t batch = rows_per_batch(classes, size);
     struct unwritten last = {.count = 0};
     struct peaks peaks = {.count = 0};
     for (size_t inner = run.inner; inner < end || last.count > 0; inner += peaks.count) {

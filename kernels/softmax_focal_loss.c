@@ -262,7 +262,9 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
     _Alignas(64) real scratch[2][BATCH_SIZE];
     size_t classes = args->shape.classes;
     int streams = classes <= BATCH_SIZE && streams_rows_to(&args->shape, args->logits, args->grad);
-    struct row_plan plan = {run.outer, rows_per_batch(classes, streams ? SMALL_BATCH : BATCH_SIZE), streams};
+    /* Not by `streams`, as in log_softmax.c. */
+    size_t size = classes <= BATCH_SIZE && streams_to(&args->shape, args->logits, args->grad) ? SMALL_BATCH : BATCH_SIZE;
+    struct row_plan plan = {run.outer, rows_per_batch(classes, size), streams};
     struct unwritten last = {.count = 0};
     struct peaks peaks = {.count = 0};
     find_peaks(args, run, 0, smaller(plan.batch, run.count), &peaks);
