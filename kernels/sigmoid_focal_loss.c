@@ -92,7 +92,7 @@ SOFTFOCUS_INLINE void hard_exp(const struct constants *c, vf z, struct parts *pa
 
 SOFTFOCUS_INLINE void hard_excess(struct parts *parts) { parts->log_scaled = log1p_excess(unscale(parts->e_scaled)); }
 
-/* q or q^2, from q as high + low, which takes half the operations: to half an ulp, or one, and what E's error, its last rounding
+/* q or q^2, from q as high + low, which takes fewer operations: to half an ulp, or one, and what E's error, its last rounding
    left out, adds. `error` is what 1 / (1 + E) lacks, relative to it. */
 SOFTFOCUS_INLINE void direct_modulator(const struct constants *c, vm hard, struct parts *parts)
 {

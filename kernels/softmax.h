@@ -425,7 +425,7 @@ SOFTFOCUS_INLINE vd columns_sum_exp(const struct block *block, size_t v, struct 
                             .m = m,
                             .keeps = keeps};
     if (base_is_far(m)) {
-        struct column_sum copy = of;
+        struct column_sum copy = of; /* or the loops below would have `of` in memory */
         return columns_sum_far(&copy, sum, equal);
     }
     struct exp_base base = exp_base(m, 0);

@@ -97,8 +97,8 @@ struct column_tensors {
 /* ---- Exchanging tiles */
 
 /* A tile's results go to where they belong, and in its place comes another tile, of as many positions: piece by piece (a class's
-   part of a tile), beside arithmetic, which leaves loads and stores idle. Measured on Zen 4: 1.2 to 1.5 times as fast at
-   4 x 19 x 65536, up to 2.5 times where no results go past the caches.
+   part of a tile), beside arithmetic, which leaves loads and stores idle. Measured on Zen 4: 1.1 to 1.4 times as fast at
+   4 x 19 x 65536, 1.4 to 2.9 at 16 x 19 x 4096, whose results stay in the caches.
    What is wanted is fetched some pieces before, in the same order, so that class strides of a power of two, by which all pieces
    have the same places in a cache, do no harm: into the L2 cache, since what L1 can wait for at once is less than memory gives. */
 struct exchange {
@@ -118,11 +118,12 @@ struct exchange {
 
 SOFTFOCUS_INLINE int streams_piece(const struct exchange *exchange)
 {
-    return exchange->may_stream && (uintptr_t)exchange->to % (STREAM_STEP * sizeof(real)) == 0;
+    return exchange->may_stream && before_line(exchange->to, 1) == 0;
 }
 
 SOFTFOCUS_INLINE int to_exchange(const struct exchange *exchange) { return exchange->class < exchange->classes; }
 
+/* Into the L2 cache, the line in which vector v of some begins at p. */
 SOFTFOCUS_INLINE void fetch_soon(const real *p, size_t v)
 {
     if (v * VF_LANES % FETCH_STEP == 0)
@@ -198,10 +199,9 @@ SOFTFOCUS_INLINE void exchange_rest(struct exchange e, int two, column_result *r
 
 /* ---- Tiles and blocks */
 
-/* Lines that are wanted soon, because lines of TILE_WIDTH are too short for the prefetchers of the CPU: fetched one by one
-   beside other work, into the L2 cache (in the L1 cache, where one class may take the place of another, they would be in the
-   way). An image of less than FETCH_BYTES is in the L2 cache already.
-   Measured on Zen 4 at 4 x 19 x 256 x 256: 1.4 to 1.6 times as fast; in bursts, or in another pass, 1.2 times. */
+/* Lines of the next block, because lines of TILE_WIDTH are too short for the prefetchers of the CPU: fetched one by one beside
+   other work, into the L2 cache (in the L1 cache, where one class may take the place of another, they would be in the way). An
+   image of less than FETCH_BYTES is in the L2 cache already. */
 #define FETCH_BYTES ((size_t)1 << 19)
 
 SOFTFOCUS_INLINE int wants_fetches(const struct column_tensors *tensors)
@@ -237,8 +237,8 @@ SOFTFOCUS_INLINE void fetch_rows(struct softfocus_view view, size_t outer, size_
 /* Of one class: the lines of vector v of a batch at (outer, inner). */
 SOFTFOCUS_INLINE void fetch_line(struct softfocus_view view, size_t outer, size_t class, size_t inner, size_t v)
 {
-    if (view.data && v * VF_LANES % FETCH_STEP == 0)
-        __builtin_prefetch(element(view, outer, class, inner + v * VF_LANES), 0, 2);
+    if (view.data)
+        fetch_soon(element(view, outer, class, inner + v * VF_LANES), v);
 }
 
 SOFTFOCUS_INLINE int is_planes(struct softfocus_view view) { return view.inner_stride == 1; }
@@ -398,7 +398,7 @@ SOFTFOCUS_INLINE void block_store(const struct column_tensors *tensors, const st
         const real *x = columns_at(block->in, first, 0), *y = two ? columns_at(block->second, first, 0) : x;           \
         vf columns[8];                                                                                                 \
         for (size_t k = 0; k < n; k++, x += stride, y += second_stride)                                                \
-            columns[k] = FINISH(x, y, k, first, 1);                                                                      \
+            columns[k] = FINISH(x, y, k, first, 1);                                                                    \
         packed_store(element(out, batch->outer, 0, batch->inner + first * VF_LANES), n, columns);                      \
     }
     STORE_PACKED(2)
@@ -429,7 +429,7 @@ SOFTFOCUS_INLINE void block_store(const struct column_tensors *tensors, const st
         const real *x = columns_at(block->in, first, k), *y = two ? columns_at(block->second, first, k) : x;
         real *line = element(out, batch->outer, block->first + k, batch->inner);
         size_t class = smaller(block->first + k + further, tensors->shape.classes - 1), v = first;
-        int streams = tensors->streams && (uintptr_t)line % (STREAM_STEP * sizeof(real)) == 0;
+        int streams = tensors->streams && before_line(line, 1) == 0;
         for (; v < batch->vectors; v++, x += block->in.step, y += two ? block->second.step : 0) {
             vf result = FINISH(x, y, k, v, whole);
             if (streams && (v + 1) * VF_LANES <= batch->count)
