@@ -23,6 +23,16 @@
 
 #include SOFTFOCUS_ISA_HEADER
 
+/* Before a loop of four turns, whose arrays would otherwise stay in memory: unrolled whatever its body comes to. Of gcc only where
+   it makes code small (scalar, -O2). */
+#ifdef __clang__
+#define SOFTFOCUS_UNROLL _Pragma("clang loop unroll(full)")
+#elif VF_LANES == 1
+#define SOFTFOCUS_UNROLL _Pragma("GCC unroll 4")
+#else
+#define SOFTFOCUS_UNROLL
+#endif
+
 /* softfocus_KERNEL_ISA_f32. The element type is f32 until there is a second one. */
 #define SOFTFOCUS_PASTE_(a, b, c) softfocus_##a##_##b##_##c
 #define SOFTFOCUS_PASTE(a, b, c) SOFTFOCUS_PASTE_(a, b, c)

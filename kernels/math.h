@@ -127,17 +127,30 @@ SOFTFOCUS_INLINE struct exp_base exp_base(vf m, int far)
                              vf_sub(vf_set1(EXP_ROUND), exp_multiple(top))};
 }
 
-/* exp(z - m) / exp_unit(m), and with `low` what its last rounding left out. With the same `far`: if 0, z - origin is not
-   formed. */
-SOFTFOCUS_INLINE vf exp_based_low(vf z, struct exp_base base, int far, vf *low)
+/* exp(z - m) / exp_unit(m) is scale + scale * quotient. */
+struct exp_terms {
+    vf scale, quotient;
+};
+
+/* With the same `far`: if 0, z - origin is not formed. */
+SOFTFOCUS_INLINE struct exp_terms exp_terms(vf z, struct exp_base base, int far)
 {
     if (far)
         z = vf_sub(z, base.origin);
     z = vf_max(base.floor, z); /* in this order NaN stays */
-    vf t = vf_mul_add(z, vf_set1(SOFTFOCUS_LOG2E), base.round), scale = exp_power(t);
-    vf q = exp_quotient(reduce_ln2(z, vf_sub(t, base.round))), e = vf_mul_add(scale, q, scale);
+    vf t = vf_mul_add(z, vf_set1(SOFTFOCUS_LOG2E), base.round);
+    return (struct exp_terms){exp_power(t), exp_quotient(reduce_ln2(z, vf_sub(t, base.round)))};
+}
+
+SOFTFOCUS_INLINE vf exp_of_terms(struct exp_terms terms) { return vf_mul_add(terms.scale, terms.quotient, terms.scale); }
+
+/* exp(z - m) / exp_unit(m), and with `low` what its last rounding left out. */
+SOFTFOCUS_INLINE vf exp_based_low(vf z, struct exp_base base, int far, vf *low)
+{
+    struct exp_terms terms = exp_terms(z, base, far);
+    vf e = exp_of_terms(terms);
     if (low)
-        *low = vf_mul_add(scale, q, vf_sub(scale, e));
+        *low = vf_mul_add(terms.scale, terms.quotient, vf_sub(terms.scale, e));
     return e;
 }
 

@@ -3,8 +3,8 @@
  * Both need, per position, m = max z and the sum of exp(z_j - m) *without one class*: the argmax for log-softmax, the
  * target for the losses. That class's term is known (1, or exp(z_t - m)) and adding it last keeps the digits of a sum that
  * is far below it: with p near 1 they are the whole result.
- * Sums are formed of two vectors in float, then in double: within 0.6 ulp of the sum of the terms for rows of any length, where
- * a chain of floats loses hundreds. They are of exp_based's results: exp_unit makes them those of exp(z - m). */
+ * Sums are of exp_based's results: exp_unit makes them those of exp(z - m). They are formed in double but for a few roundings,
+ * the same for rows of any length, where a chain of floats loses hundreds of ulp: see add_group. */
 #ifndef SOFTFOCUS_SOFTMAX_H
 #define SOFTFOCUS_SOFTMAX_H
 
@@ -15,16 +15,81 @@
 
 enum {
     GROUP = 4 * VF_LANES, /* elements of a tree of four vectors */
-    SHORT_ROW = VF_LANES >= 16 ? 2 * GROUP : 0 /* see row_sum_exp */
+    SHORT_ROW = VF_LANES >= 16 ? 2 * GROUP : 0, /* see row_sum_exp */
+    COLUMNS_SPLIT = VF_LANES >= 16 /* see add_group: 1.03 to 1.1 times as fast; with 16 registers 0.9 (clang) to 1.05 */
 };
 
 SOFTFOCUS_INLINE vf add4(vf a, vf b, vf c, vf d) { return vf_add(vf_add(a, b), vf_add(c, d)); }
-/* A sum of four vectors, in double from pairs on: within 0.5 ulp besides the terms' own error. In float up to the last addition it
-   would be 1.0 ulp, and rows 4 to 8 % faster, but an element that is most of the sum makes that 3.2 ulp of log-softmax, whose
-   bound is 3; and easy rows have the sum's error gamma + 1 times in the losses (15.2 ulp of 14 at gamma 5). */
-SOFTFOCUS_INLINE vd sum4(const vf part[4])
+
+/* ---- Sums of exp_based, four vectors at a time
+ *
+ * A term is scale + scale * quotient. Where scales come from a table, quotients are at most 0.034 (0.048 with eight entries).
+ * Then scales are added by themselves, in float up to four and in double from there on: two roundings of 2^-24 at most, and none
+ * of the terms. What they leave out, the sum of the products, is so much smaller that floats do for a while, an FMA for each:
+ * n of them in one float err by (n / 2) 0.034 2^-24 at most, 0.27 2^-24 (0.38) until they are settled. Four vectors take 58 operations
+ * so, exp's included; with terms added as pairs in float, then in double, which makes two roundings as well, they take 64 (rows
+ * of 1000 classes and more: 1.05 to 1.09 times as fast with AVX-512, 1.1 to 1.18 with AVX2).
+ * Pairs remain where there is no table, and where too little is added up to be worth settling. In float up to four, terms would have
+ * three roundings, their own and two: too many for log-softmax where one element is most of the sum (3.2 ulp of 3), and easy rows
+ * have the sum's error gamma + 1 times in the losses (15.2 ulp of 14 at gamma 5). */
+struct exp_sum {
+    vd sum;
+    vf rest[2]; /* products still to be added */
+};
+
+enum { SETTLE_GROUPS = 8 }; /* after so many, 16 products in each lane */
+
+SOFTFOCUS_INLINE struct exp_sum no_terms(vd sum) { return (struct exp_sum){sum, {vf_set1(0.0f), vf_set1(0.0f)}}; }
+
+/* Of four vectors: what there is of each. */
+struct exp_group {
+    vf e[4];
+    vf scale[4], quotient[4]; /* where there is a table */
+};
+
+/* exp of z, or 0 where there is nothing. */
+SOFTFOCUS_INLINE void set_term(struct exp_group *group, size_t v, vf z, struct exp_base base, int far)
 {
-    return vd_add(vd_widen(vf_add(part[0], part[1])), vd_widen(vf_add(part[2], part[3])));
+    struct exp_terms terms = exp_terms(z, base, far);
+    group->e[v] = exp_of_terms(terms);
+    if (VF_TABLE_BITS) {
+        group->scale[v] = terms.scale;
+        group->quotient[v] = terms.quotient;
+    }
+}
+
+SOFTFOCUS_INLINE void set_no_term(struct exp_group *group, size_t v)
+{
+    group->e[v] = vf_set1(0.0f);
+    if (VF_TABLE_BITS)
+        group->scale[v] = group->quotient[v] = vf_set1(0.0f);
+}
+
+SOFTFOCUS_INLINE void leave_out(struct exp_group *group, size_t v, vm lanes)
+{
+    group->e[v] = vf_select(lanes, vf_set1(0.0f), group->e[v]);
+    if (VF_TABLE_BITS)
+        group->scale[v] = vf_select(lanes, vf_set1(0.0f), group->scale[v]);
+}
+
+/* With `splits` (a constant, of no effect without a table) scales and products are added by themselves: to be settled after
+   SETTLE_GROUPS, and in the end. Else terms are. */
+SOFTFOCUS_INLINE void add_group(struct exp_sum *sum, const struct exp_group *group, int splits)
+{
+    const vf *e = group->e, *scale = group->scale;
+    if (!VF_TABLE_BITS || !splits) {
+        sum->sum = vd_add(sum->sum, vd_add(vd_widen(vf_add(e[0], e[1])), vd_widen(vf_add(e[2], e[3]))));
+        return;
+    }
+    sum->sum = vd_add(sum->sum, vd_widen(add4(scale[0], scale[1], scale[2], scale[3])));
+    for (size_t v = 0; v < 4; v++)
+        sum->rest[v % 2] = vf_mul_add(scale[v], group->quotient[v], sum->rest[v % 2]);
+}
+
+SOFTFOCUS_INLINE void settle(struct exp_sum *sum)
+{
+    sum->sum = vd_add(sum->sum, vd_widen(vf_add(sum->rest[0], sum->rest[1])));
+    sum->rest[0] = sum->rest[1] = vf_set1(0.0f);
 }
 
 SOFTFOCUS_INLINE vf max4(vf a, vf b, vf c, vf d) { return vf_max(vf_max(a, b), vf_max(c, d)); }
@@ -230,8 +295,12 @@ struct beside {
    after a batch is further away than the CPU looks ahead. */
 SOFTFOCUS_INLINE void row_fetch(const struct beside *beside, size_t i, size_t v)
 {
-    for (int f = 0; f < beside->fetches && v * VF_LANES % FETCH_STEP == 0; f++)
-        __builtin_prefetch(beside->fetch[f] + i + v * VF_LANES, 0, 3);
+    if (v * VF_LANES % FETCH_STEP != 0)
+        return;
+    if (beside->fetches > 0) /* no loop: clang would then leave the struct in memory, and test it for each vector */
+        __builtin_prefetch(beside->fetch[0] + i + v * VF_LANES, 0, 3);
+    if (beside->fetches > 1)
+        __builtin_prefetch(beside->fetch[1] + i + v * VF_LANES, 0, 3);
 }
 
 /* What a sum leaves out: one element. */
@@ -241,68 +310,84 @@ struct hole {
     int by_value; /* a constant. Elements equal to it are left out, and all but one counted */
 };
 
+/* What is left of a row beside its whole groups is too little for products to be worth settling, unless it is all there is. */
+SOFTFOCUS_INLINE int row_group_splits(const struct beside *beside) { return SHORT_ROW > 0 && !beside->keeps; }
+
 /* The sum of four vectors from element i on, fewer at the end of the row, without the hole if that is here. Past the end (and
    at -inf) exp gives 2^-125, which no sum notices: its terms add up to 1 scaled by 2^60, or to a probability near 1 that
    float rounds to 1. */
-SOFTFOCUS_INLINE vd row_group(const real *z, size_t classes, size_t i, struct hole hole, struct exp_base base, int far,
-                              const struct beside *beside, size_t *equal)
+SOFTFOCUS_INLINE void row_group(const real *z, size_t classes, size_t i, struct hole hole, struct exp_base base, int far,
+                                const struct beside *beside, struct exp_sum *sum, size_t *equal)
 {
-    vf part[4];
+    struct exp_group group;
     vi offset = vi_set1((int32_t)(hole.at - i));
+    SOFTFOCUS_UNROLL
     for (size_t v = 0; v < 4; v++) {
         size_t at = i + v * VF_LANES;
-        part[v] = vf_set1(0.0f);
+        set_no_term(&group, v);
         if (at >= classes)
             continue;
-        vf x = row_load(z, classes, at), e = exp_based(x, base, far);
+        vf x = row_load(z, classes, at);
+        set_term(&group, v, x, base, far);
         if (beside->keeps)
-            vf_store_part(beside->keep + at, e, smaller(VF_LANES, classes - at));
+            vf_store_part(beside->keep + at, group.e[v], smaller(VF_LANES, classes - at));
         row_fetch(beside, i, v);
         vm here = hole.by_value ? vf_equal(x, vf_set1(hole.value))
                                 : vi_equal(vi_add(vi_lane_numbers(), vi_set1((int32_t)(v * VF_LANES))), offset);
-        part[v] = vf_select(here, part[v], e);
+        leave_out(&group, v, here);
         if (hole.by_value)
             *equal += vm_count(here);
     }
-    return sum4(part);
+    add_group(sum, &group, row_group_splits(beside));
 }
 
 /* A whole group without a hole. */
-SOFTFOCUS_INLINE vd whole_group(const real *z, size_t i, struct exp_base base, const struct beside *beside)
+SOFTFOCUS_INLINE void whole_group(const real *z, size_t i, struct exp_base base, const struct beside *beside,
+                                  struct exp_sum *sum)
 {
-    vf part[4];
+    struct exp_group group;
+    SOFTFOCUS_UNROLL
     for (size_t v = 0; v < 4; v++) {
-        part[v] = exp_based(vf_load(z + i + v * VF_LANES), base, 0);
+        set_term(&group, v, vf_load(z + i + v * VF_LANES), base, 0);
         if (beside->keeps)
-            vf_store(beside->keep + i + v * VF_LANES, part[v]);
+            vf_store(beside->keep + i + v * VF_LANES, group.e[v]);
         row_fetch(beside, i, v);
     }
-    return sum4(part);
+    add_group(sum, &group, 1);
 }
 
 /* `count` of them: the hot loops. The group at `skip` is passed over. */
 SOFTFOCUS_INLINE vd whole_groups(const real *z, size_t skip, size_t count, struct exp_base base, const struct beside *beside)
 {
-    vd sum = vd_set1(0.0);
-    size_t i = 0;
+    struct exp_sum sum = no_terms(vd_set1(0.0));
+    struct row_write write = {.streams = 0};
+    size_t i = 0, writes = 0;
     if (beside->writes) {
-        struct row_write write = *beside->write;
-        size_t both = smaller(count, groups_to_write(&write));
-        count -= both;
+        write = *beside->write;
+        writes = groups_to_write(&write);
+    }
+    while (count > 0) {
+        size_t some = VF_TABLE_BITS ? smaller(count, SETTLE_GROUPS) : count, both = smaller(some, writes);
+        count -= some;
+        writes -= both;
+        some -= both;
         for (; both > 0; both--) {
             i = i == skip ? i + GROUP : i;
-            sum = vd_add(sum, whole_group(z, i, base, beside));
+            whole_group(z, i, base, beside, &sum);
             stream_group(&write, beside->result);
             i += GROUP;
         }
+        for (; some > 0; some--) {
+            i = i == skip ? i + GROUP : i;
+            whole_group(z, i, base, beside, &sum);
+            i += GROUP;
+        }
+        if (VF_TABLE_BITS)
+            settle(&sum);
+    }
+    if (beside->writes)
         beside->write->done = write.done;
-    }
-    for (; count > 0; count--) {
-        i = i == skip ? i + GROUP : i;
-        sum = vd_add(sum, whole_group(z, i, base, beside));
-        i += GROUP;
-    }
-    return sum;
+    return sum.sum;
 }
 
 /* The same sum where m is so large that exp needs its far form: rare, and so a short loop, in which each group looks for the
@@ -311,13 +396,15 @@ SOFTFOCUS_INLINE vd row_sum_far(const real *z, size_t classes, struct hole hole,
 {
     struct exp_base base = exp_base(vf_set1(m), 1);
     struct beside beside = {.keeps = keep != NULL, .keep = keep};
-    vd sum = vd_set1(0.0);
+    struct exp_sum sum = no_terms(vd_set1(0.0));
     size_t equal = 0;
-    for (size_t i = 0; i < classes; i += GROUP)
-        sum = vd_add(sum, row_group(z, classes, i, hole, base, 1, &beside, &equal));
+    for (size_t i = 0; i < classes; i += GROUP) {
+        row_group(z, classes, i, hole, base, 1, &beside, &sum, &equal);
+        settle(&sum);
+    }
     if (hole.by_value)
         *again = (double)equal - 1.0;
-    return sum;
+    return sum.sum;
 }
 
 SOFTFOCUS_INLINE int row_is_far(float m) { return !(__builtin_fabsf(m) < EXP_REACH); }
@@ -331,19 +418,21 @@ SOFTFOCUS_INLINE vd row_sum_exp(const real *z, size_t classes, struct hole hole,
                                 double *again)
 {
     struct exp_base base = exp_base(vf_set1(m), 0);
-    vd sum = vd_set1(0.0);
+    struct exp_sum sum = no_terms(vd_set1(0.0));
     size_t end = 0, i = 0, equal = 0;
     if (classes > SHORT_ROW) {
         size_t groups = classes / GROUP, first = hole.at - hole.at % GROUP;
         end = groups * GROUP;
         i = first < end ? first : end;
-        sum = whole_groups(z, i, first < end ? groups - 1 : groups, base, beside);
+        sum.sum = whole_groups(z, i, first < end ? groups - 1 : groups, base, beside);
     }
     for (; i < classes; i = i < end ? end : i + GROUP)
-        sum = vd_add(sum, row_group(z, classes, i, hole, base, 0, beside, &equal));
+        row_group(z, classes, i, hole, base, 0, beside, &sum, &equal);
+    if (row_group_splits(beside))
+        settle(&sum);
     if (hole.by_value)
         *again = (double)equal - 1.0;
-    return sum;
+    return sum.sum;
 }
 
 /* ---- Columns ----------------------------------------------------------------------------------------------------- */
@@ -365,23 +454,25 @@ SOFTFOCUS_INLINE vf unsigned_float(vi count)
 }
 
 /* The sum over up to four classes. With `keeps` the exponentials take the place of what they are of. */
-SOFTFOCUS_INLINE vd columns_group(real *z, ptrdiff_t stride, size_t class, size_t n, struct column_hole hole,
-                                  struct exp_base base, int far, int keeps, vi *equal)
+SOFTFOCUS_INLINE void columns_group(real *z, ptrdiff_t stride, size_t class, size_t n, struct column_hole hole,
+                                    struct exp_base base, int far, int keeps, struct exp_sum *sum, vi *equal)
 {
-    vf part[4];
+    struct exp_group group;
+    SOFTFOCUS_UNROLL
     for (size_t c = 0; c < 4; c++) {
-        part[c] = vf_set1(0.0f);
+        set_no_term(&group, c);
         if (c >= n)
             continue;
-        vf x = vf_load(z + (ptrdiff_t)c * stride), term = exp_based(x, base, far);
+        vf x = vf_load(z + (ptrdiff_t)c * stride);
+        set_term(&group, c, x, base, far);
         if (keeps)
-            vf_store(z + (ptrdiff_t)c * stride, term);
+            vf_store(z + (ptrdiff_t)c * stride, group.e[c]);
         vm here = hole.by_value ? vf_equal(x, hole.value) : vi_equal(hole.class, class_number(class + c));
-        part[c] = vf_select(here, vf_set1(0.0f), term);
+        leave_out(&group, c, here);
         if (hole.by_value)
             *equal = vi_increment(here, *equal);
     }
-    return sum4(part);
+    add_group(sum, &group, COLUMNS_SPLIT);
 }
 
 /* A block of some classes, or of all, and a vector of it: what the sums below run over. */
@@ -394,12 +485,13 @@ struct column_sum {
     int keeps;
 };
 
-SOFTFOCUS_INLINE vd next_group(struct column_sum *of, struct exp_base base, int far, vi *equal)
+SOFTFOCUS_INLINE void next_group(struct column_sum *of, struct exp_base base, int far, struct exp_sum *sum, vi *equal)
 {
-    vd sum = columns_group(of->z, of->stride, of->class, of->end - of->class, of->hole, base, far, of->keeps, equal);
+    columns_group(of->z, of->stride, of->class, of->end - of->class, of->hole, base, far, of->keeps, sum, equal);
     of->class += 4;
+    if (COLUMNS_SPLIT && of->class % (4 * SETTLE_GROUPS) == 0)
+        settle(sum);
     of->z += 4 * of->stride;
-    return sum;
 }
 
 /* The far form, for all who need it. */
@@ -407,9 +499,12 @@ SOFTFOCUS_SELDOM vd columns_sum_far(const struct column_sum *of, vd sum, vi *equ
 {
     struct column_sum rest = *of;
     struct exp_base base = exp_base(rest.m, 1);
+    struct exp_sum terms = no_terms(sum);
     while (rest.class < rest.end)
-        sum = vd_add(sum, next_group(&rest, base, 1, equal));
-    return sum;
+        next_group(&rest, base, 1, &terms, equal);
+    if (COLUMNS_SPLIT)
+        settle(&terms);
+    return terms.sum;
 }
 
 /* As row_sum_exp, for vector v of a block, added to `sum`. With a hole by value, what is equal to it is counted in *equal. Beside
@@ -430,14 +525,17 @@ SOFTFOCUS_INLINE vd columns_sum_exp(const struct block *block, size_t v, struct 
     }
     struct exp_base base = exp_base(m, 0);
     vi count = *equal;
+    struct exp_sum terms = no_terms(sum);
     while (of.class < of.end && to_exchange(exchange)) {
-        sum = vd_add(sum, next_group(&of, base, 0, &count));
+        next_group(&of, base, 0, &terms, &count);
         exchange_some(exchange, result);
     }
     while (of.class < of.end)
-        sum = vd_add(sum, next_group(&of, base, 0, &count));
+        next_group(&of, base, 0, &terms, &count);
+    if (COLUMNS_SPLIT)
+        settle(&terms);
     *equal = count;
-    return sum;
+    return terms.sum;
 }
 
 /* The regime of a call: vectors along the classes where every tensor's classes are contiguous and there are enough of
