@@ -9,7 +9,8 @@ struct normalizer {
     vf high, low;
 };
 
-/* From R in two parts, the first in units. A row with +inf, or of -inf alone, becomes NaN by m - m. */
+/* From R in two parts, the first in units. A row with +inf, or of -inf alone, becomes NaN by m - m: always
+   the same NaN, since which of several a sum keeps depends on the order of its additions, which may differ with the rows beside it. */
 SOFTFOCUS_INLINE struct normalizer normalizer(vf max, vd scaled_rest, vd unit, vd more)
 {
     vd m = vd_widen(max);
@@ -17,6 +18,7 @@ SOFTFOCUS_INLINE struct normalizer normalizer(vf max, vd scaled_rest, vd unit, v
     vd log = vd_log1p(rest);
     struct normalizer norm;
     norm.high = vd_narrow(vd_add(m, log));
+    norm.high = vf_select(vf_equal(norm.high, norm.high), norm.high, vf_set1(__builtin_nanf("")));
     norm.low = vd_narrow(vd_add(vd_sub(m, vd_widen(norm.high)), log));
     return norm;
 }
