@@ -125,9 +125,9 @@ static void join_elements(struct views views)
 enum { LINE_PIECE = 256, SHORT_LINE_PIECE = 64, MANY_POSITIONS = 64 * LINE_PIECE, ROW_PIECE = 16, LONG_ROW_CLASSES = 256 };
 
 /* The positions of a problem of one of the softmax kernels. */
-static struct softfocus_work work_of(const struct softfocus_shape *shape, const struct softfocus_view *view, int sums_up)
+static struct softfocus_work work_of(const struct softfocus_shape *shape, const struct softfocus_view *view)
 {
-    struct softfocus_work work = {shape->outer * shape->inner, shape->classes, 1, sums_up};
+    struct softfocus_work work = {shape->outer * shape->inner, shape->classes, 1, 0};
     if (view->class_stride != 1)
         work.grain = shape->inner <= LINE_PIECE            ? shape->inner
                      : work.units >= MANY_POSITIONS        ? LINE_PIECE
@@ -176,7 +176,9 @@ softfocus_status softfocus_log_softmax(const softfocus_context *from, const soft
 
     struct softfocus_log_softmax_args args = {shape_of(logits), view_of(logits), view_of(log_probs)};
     join_positions((struct views){&args.shape, {&args.logits, &args.log_probs}, 2});
-    softfocus_run(&context, softfocus_invoke_log_softmax, &args, work_of(&args.shape, &args.logits, 0));
+    struct softfocus_work work = work_of(&args.shape, &args.logits);
+    work.joins = 1;
+    softfocus_run(&context, softfocus_invoke_log_softmax, &args, work);
     return SOFTFOCUS_OK;
 }
 
@@ -211,7 +213,7 @@ softfocus_status softfocus_log_softmax_backward(const softfocus_context *from, c
     struct softfocus_log_softmax_backward_args args = {shape_of(log_probs), view_of(log_probs), view_of(grad_log_probs),
                                                        view_of(grad_logits)};
     join_positions((struct views){&args.shape, {&args.log_probs, &args.grad_log_probs, &args.grad_logits}, 3});
-    softfocus_run(&context, softfocus_invoke_log_softmax_backward, &args, work_of(&args.shape, &args.log_probs, 0));
+    softfocus_run(&context, softfocus_invoke_log_softmax_backward, &args, work_of(&args.shape, &args.log_probs));
     return SOFTFOCUS_OK;
 }
 
@@ -358,7 +360,7 @@ softfocus_status softfocus_softmax_focal_loss(const softfocus_context *from, con
                                                     .class_weight = call.options.class_weight,
                                                     .focal = focal_args(&call, divisor)};
         join_positions((struct views){&args.shape, {&args.logits, &args.grad}, 2});
-        struct softfocus_work work = work_of(&args.shape, &args.logits, 1);
+        struct softfocus_work work = work_of(&args.shape, &args.logits);
         write_loss(&call, softfocus_run(&context, softfocus_invoke_softmax_focal_loss, &args, work), divisor);
     }
     softfocus_fp_leave(caller);
@@ -420,7 +422,7 @@ softfocus_status softfocus_sigmoid_focal_loss(const softfocus_context *from, con
         join_elements(views);
         if (args.shape.classes == 1)
             join_positions(views);
-        struct softfocus_work work = {elements, 1, SHORT_LINE_PIECE, 1};
+        struct softfocus_work work = {elements, 1, SHORT_LINE_PIECE, 0};
         write_loss(&call, softfocus_run(&context, softfocus_invoke_sigmoid_focal_loss, &args, work), divisor);
     }
     softfocus_fp_leave(caller);

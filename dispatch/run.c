@@ -2,7 +2,7 @@
  *
  * The units are cut into chunks by the problem's shape alone. Each chunk's sum goes to a place of its own, and the caller
  * adds them in order: the same bits for any number of threads. A task takes a range of chunks, in the floating-point
- * environment that the kernels expect: as one where there is no sum, since kernels lose time where a chunk begins and ends. */
+ * environment that the kernels expect. */
 #include "dispatch/run.h"
 
 #include "dispatch/dispatch.h"
@@ -20,7 +20,7 @@ struct split {
     softfocus_invoke *invoke;
     const void *args;
     size_t units, grain, chunks, tasks;
-    int sums_up;
+    int joins;
     double sums[CHUNK_MAX];
 };
 
@@ -44,7 +44,7 @@ static void run_task(void *argument, size_t task)
     softfocus_fp_state caller = softfocus_fp_enter();
     size_t end = fraction(split->chunks, task + 1, split->tasks), next;
     for (size_t chunk = fraction(split->chunks, task, split->tasks); chunk < end; chunk = next) {
-        next = split->sums_up ? chunk + 1 : end;
+        next = split->joins ? end : chunk + 1;
         split->sums[chunk] = split->invoke(split->kernels, split->args, boundary(split, chunk), boundary(split, next));
     }
     softfocus_fp_leave(caller);
@@ -60,7 +60,8 @@ static double add(const double *sums, size_t count)
 
 static size_t at_least_one(size_t a) { return a > 0 ? a : 1; }
 
-/* By the shape alone. */
+/* By the shape alone, as are batches within a chunk: where pieces are not joined, a NaN's bits may depend on which rows are added side
+   by side. */
 static size_t chunks_of(struct softfocus_work work)
 {
     size_t elements = work.units * work.cost, most = smaller(CHUNK_MAX, at_least_one(work.units / work.grain));
@@ -80,12 +81,12 @@ double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke,
     split.args = args;
     split.units = work.units;
     split.grain = work.grain;
-    split.sums_up = work.sums_up;
+    split.joins = work.joins;
     split.chunks = chunks_of(work);
     split.tasks = context->parallel_for && context->threads > 1 ? smaller(split.chunks, context->threads) : 1;
     if (split.tasks == 1)
         run_task(&split, 0);
     else
         context->parallel_for(context->pool, split.tasks, run_task, &split);
-    return work.sums_up ? add(split.sums, split.chunks) : 0.0;
+    return work.joins ? 0.0 : add(split.sums, split.chunks);
 }

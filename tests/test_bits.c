@@ -146,6 +146,14 @@ static void any_tasks(const softfocus_test *test, softfocus_case_spec spec)
     free(alone.values);
 }
 
+static void any_tasks_of_nan(const softfocus_test *test, softfocus_case_spec spec)
+{
+    if (spec.kernel->has_options && (spec.gamma < 1.75 || spec.reduction != SOFTFOCUS_SUM))
+        return;
+    spec.logits = SOFTFOCUS_LOGITS_MANY_NAN;
+    any_tasks(test, spec);
+}
+
 /* Enough elements to be worth several tasks, and several partial sums. */
 static const size_t large_shapes[][3] = {
     {20011, 2, 1}, {5003, 10, 1}, {1301, 37, 1}, {5, 3, 3001}, {1, 5, 9001}};
@@ -153,6 +161,7 @@ static const size_t large_shapes[][3] = {
 static void by_tasks(const softfocus_test *test)
 {
     for_specs(test, large_shapes, COUNT(large_shapes), any_tasks);
+    for_specs(test, large_shapes, COUNT(large_shapes), any_tasks_of_nan);
 }
 
 /* ---- Alignment ----------------------------------------------------------------------------------------- */
@@ -199,11 +208,21 @@ static void any_split(const softfocus_test *test, softfocus_case_spec spec)
     free(whole.values);
 }
 
+/* For kernels that do not add up what may be NaN, or give one NaN for all. */
+static void any_split_of_nan(const softfocus_test *test, softfocus_case_spec spec)
+{
+    if (strcmp(spec.kernel->name, "log_softmax") != 0 && strcmp(spec.kernel->name, "sigmoid_focal_loss") != 0)
+        return;
+    spec.logits = SOFTFOCUS_LOGITS_MANY_NAN;
+    any_split(test, spec);
+}
+
 static void by_split(const softfocus_test *test)
 {
     static const size_t shapes[][3] = {{70, 2, 1}, {67, 10, 1}, {9, 65, 1},  {5, 701, 1},
                                        {6, 5, 41}, {1, 3, 150}, {1, 1, 150}, {1, 33, 70}};
     for_specs(test, shapes, COUNT(shapes), any_split);
+    for_specs(test, shapes, COUNT(shapes), any_split_of_nan);
 }
 
 /* ---- Floating-point modes of the caller ---------------------------------------------------------------- */

@@ -14,7 +14,8 @@
  *   - It allocates nothing, takes no lock, prints nothing and never aborts. Bad input gives a status other than
  *     SOFTFOCUS_OK, and then no output has been touched.
  *   - Results have the same bits for any number of threads, any alignment, and any way of splitting a batch of
- *     positions over several calls (reduced sums excepted: a sum depends on the positions that it covers).
+ *     positions over several calls (reduced sums excepted: a sum depends on the positions that it covers; and where a
+ *     position holds several NaN, softmax_focal_loss and log_softmax_backward may give another of them when a batch is split).
  *   - It uses less than 64 KiB of stack, and 2^32 - 1 classes at most (more: UNSUPPORTED).
  *   - The caller's rounding mode and flush-to-zero settings do not change results; they are as before on return. */
 #ifndef SOFTFOCUS_H

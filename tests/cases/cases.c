@@ -66,7 +66,8 @@ const char *softfocus_case_describe(const softfocus_case_spec *spec, char *text,
     static const char *const layouts[SOFTFOCUS_LAYOUT_COUNT] = {"contiguous", "padded",   "class_innermost",
                                                                 "transposed", "reversed", "strided"};
     static const char *const logits[SOFTFOCUS_LOGITS_COUNT] = {"normal", "equal", "gaps",    "disjoint",
-                                                               "large",  "huge",  "special", "one_nan"};
+                                                               "large",  "huge",  "special", "one_nan",
+                                                               "many_nan"};
     static const char *const targets[SOFTFOCUS_TARGETS_COUNT] = {"random",  "easy",    "hard",       "soft",
                                                                  "between", "ignored", "all_ignored"};
     static const char *const reductions[] = {"none", "mean", "sum"};

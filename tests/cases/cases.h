@@ -73,6 +73,7 @@ typedef enum softfocus_case_logits {
     SOFTFOCUS_LOGITS_HUGE,     /* among them +3e38 and -3e38 */
     SOFTFOCUS_LOGITS_SPECIAL,  /* NaN, +inf, -inf and positions of -inf alone, among ordinary positions */
     SOFTFOCUS_LOGITS_ONE_NAN,  /* one NaN and one maximum per position: all pairs of places in turn */
+    SOFTFOCUS_LOGITS_MANY_NAN, /* NaN of any bits among ordinary logits, in some positions none and in some several */
     SOFTFOCUS_LOGITS_COUNT
 } softfocus_case_logits;
 

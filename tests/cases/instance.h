@@ -71,6 +71,9 @@ void softfocus_case_add_output(softfocus_case *instance, const char *name, size_
 /* ---- Values (values.c) --------------------------------------------------------------------------------- */
 
 void softfocus_case_fill_logits(softfocus_case *instance, size_t array, softfocus_random *random);
+
+/* A NaN of random bits, signalling ones among them. */
+float softfocus_case_any_nan(softfocus_random *random);
 /* Class indices for the logits of `array`. ignore_index is the one to use where positions are to be
    ignored. */
 void softfocus_case_fill_index(const softfocus_case *instance, size_t logits, void *index,

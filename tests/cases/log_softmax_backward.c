@@ -39,8 +39,10 @@ static void fill_grad_log_probs(softfocus_case *instance, softfocus_random *rand
             for (size_t c = 0; c < spec->classes; c++) {
                 double normal = softfocus_random_normal(random);
                 double g = way == 0 ? 0.5 : way == 1 ? (c == one ? -1.0 : 0.0) : normal;
-                *softfocus_case_element(&instance->arrays[GRAD_LOG_PROBS], o, c, i) =
-                    poisoned && c == one ? NAN : (float)(scale * g);
+                float *to = softfocus_case_element(&instance->arrays[GRAD_LOG_PROBS], o, c, i);
+                *to = poisoned && c == one ? NAN : (float)(scale * g);
+                if (spec->logits == SOFTFOCUS_LOGITS_MANY_NAN && way % 2 && softfocus_random_below(random, 4) == 0)
+                    *to = softfocus_case_any_nan(random);
             }
         }
 }

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- Logits -------------------------------------------------------------------------------------------- */
 
@@ -89,6 +90,25 @@ static void fill_one_nan(float *z, size_t classes, size_t position, softfocus_ra
     z[position % classes] = NAN;
 }
 
+float softfocus_case_any_nan(softfocus_random *random)
+{
+    uint32_t sign = (uint32_t)softfocus_random_below(random, 2) << 31;
+    uint32_t bits = sign | 0x7f800001u | (uint32_t)softfocus_random_below(random, 1u << 23);
+    float nan;
+    memcpy(&nan, &bits, sizeof nan);
+    return nan;
+}
+
+/* Which NaN a result is may depend on what was added first. */
+static void fill_many_nan(float *z, size_t classes, double scale, softfocus_random *random)
+{
+    size_t one_in = softfocus_random_below(random, 2) ? classes + 1 : 4;
+    fill_normal(z, classes, 0.0, scale, random);
+    for (size_t c = 0; c < classes; c++)
+        if (softfocus_random_below(random, one_in) == 0)
+            z[c] = softfocus_case_any_nan(random);
+}
+
 static void fill_position(const softfocus_case_spec *spec, size_t position, float *z,
                           softfocus_random *random)
 {
@@ -113,6 +133,9 @@ static void fill_position(const softfocus_case_spec *spec, size_t position, floa
         break;
     case SOFTFOCUS_LOGITS_ONE_NAN:
         fill_one_nan(z, spec->classes, position, random);
+        break;
+    case SOFTFOCUS_LOGITS_MANY_NAN:
+        fill_many_nan(z, spec->classes, spec->scale, random);
         break;
     case SOFTFOCUS_LOGITS_NORMAL:
     case SOFTFOCUS_LOGITS_COUNT:
