@@ -103,10 +103,13 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, size_
         sum = row_sum_of_far(z, classes, m, again);
     } else {
         struct hole hole = {classes > SHORT_ROW ? group_of_max(peaks->best[r], peaks->group[r], m) : 0, m, 1};
-        /* Wanted soon are a row of the next batch and the place of this row's results. */
+        /* Wanted soon are a row of the next batch and the place of this row's results; from memory, which takes longer than a batch
+           does and gives more at once than the L1 cache can wait for, a row of the batch after it. */
         const real *next = element(args->logits, outer, 0, row_after(&args->shape, peaks->inner + r, batch));
+        const real *further = element(args->logits, outer, 0, row_after(&args->shape, peaks->inner + r, 2 * batch));
+        int past = streams && classes >= FURTHER_ROW;
         const real *results = element(args->log_probs, outer, 0, peaks->inner + r);
-        struct beside beside = {.fetches = 2, .fetch = {streams ? next : results, next}, .writes = 1, .write = &write,
+        struct beside beside = {.fetches = 2, .near = past ? z : next, .further = past ? further : streams ? next : results, .writes = 1, .write = &write,
                                 .result = row_log_prob};
         sum = row_sum_exp(z, classes, hole, m, &beside, again);
     }

@@ -236,7 +236,7 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, con
     size_t after = row_after(&args->shape, inner, plan->batch); /* a row of the next batch */
     double none;
     if (!args->grad.data) {
-        struct beside next = {.fetches = 1, .fetch = {element(args->logits, plan->outer, 0, after)}};
+        struct beside next = {.fetches = 1, .near = element(args->logits, plan->outer, 0, after)};
         return row_is_far(m) ? row_sum_of_far(z, classes, hole.at, m, NULL)
                              : row_sum_exp(z, classes, hole, m, &next, &none);
     }
@@ -244,7 +244,7 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, con
     const real *next = element(args->logits, plan->outer, 0, after);
     struct beside beside = {.keeps = 1, .fetches = 2, .writes = 1, .write = &write, .result = row_gradient,
                             .keep = plan->streams ? scratch + r * classes : grad_row(args, plan, inner),
-                            .fetch = {next, plan->streams ? next : grad_row(args, plan, after)}};
+                            .near = next, .further = plan->streams ? next : grad_row(args, plan, after)};
     if (row_is_far(m))
         return row_sum_of_far(z, classes, hole.at, m, beside.keep);
     if (r < last->count) {
