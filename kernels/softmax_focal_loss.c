@@ -333,11 +333,23 @@ struct columns_sums {
     const struct exp_base *base; /* where not all classes are in one block: e_j are formed again for the gradient */
 };
 
+/* The targets of some batches later, as many as a vector's, into the L2 cache: a batch reads all of its own at once, sooner than the
+   CPU's prefetchers follow (from memory 1.03 to 1.05 times as fast). As numbers, for there may be no such place. */
+SOFTFOCUS_INLINE void fetch_targets(const struct softfocus_softmax_focal_args *args, size_t position)
+{
+    size_t size = args->index_type == SOFTFOCUS_I64 ? sizeof(int64_t) : sizeof(int32_t);
+    uintptr_t at = (uintptr_t)args->index + (position + 2 * SMALL_TILE_WIDTH) * size;
+    __builtin_prefetch((const void *)at, 0, 2);
+    if (VF_LANES * sizeof(int64_t) > 64)
+        __builtin_prefetch((const void *)(at + 64), 0, 2);
+}
+
 SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
 {
     struct columns_state *state = opaque;
     for (size_t v = 0; v < batch->vectors; v++) {
         state->targets[v] = targets_at(state->args, batch->position + v * VF_LANES, batch_lanes(batch, v));
+        fetch_targets(state->args, batch->position + v * VF_LANES);
         state->max[v] = vf_set1(MINUS_INFINITY);
         state->target_logit[v] = vf_set1(0.0f);
         state->rest[v] = vd_set1(0.0);
