@@ -86,6 +86,10 @@ SOFTFOCUS_INLINE void find_peaks(const struct softfocus_log_softmax_args *args, 
     vf_store(peaks->m, peaks->max);
 }
 
+/* A line of results that two rows share does not go past the caches, and a store that waits for its line holds up those after it:
+   fetched a batch before (rows of 900 and 1000 from the L3 cache: 1.04 to 1.1 times as fast; from memory 1.0 to 1.03). */
+SOFTFOCUS_INLINE void fetch_last_line(const real *row, size_t classes) { __builtin_prefetch(row + classes - 1, 1, 3); }
+
 /* The sum over row r, and beside it row r of the batch before, as far as that is still to be written. */
 SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, size_t outer, const struct peaks *peaks, size_t r,
                             size_t batch, int streams, const struct unwritten *last, double *again)
@@ -107,10 +111,12 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, size_
            does and gives more at once than the L1 cache can wait for, a row of the batch after it. */
         const real *next = element(args->logits, outer, 0, row_after(&args->shape, peaks->inner + r, batch));
         const real *further = element(args->logits, outer, 0, row_after(&args->shape, peaks->inner + r, 2 * batch));
-        int past = streams && classes >= FURTHER_ROW;
         const real *results = element(args->log_probs, outer, 0, peaks->inner + r);
-        struct beside beside = {.fetches = 2, .near = past ? z : next, .further = past ? further : streams ? next : results, .writes = 1, .write = &write,
-                                .result = row_log_prob};
+        int past = streams && classes >= FURTHER_ROW;
+        struct beside beside = {.fetches = 2, .near = past ? z : next, .further = past ? further : streams ? next : results,
+                                .writes = 1, .write = &write, .result = row_log_prob};
+        if (streams)
+            fetch_last_line(results, classes);
         sum = row_sum_exp(z, classes, hole, m, &beside, again);
     }
     if (r < last->count)
@@ -122,8 +128,7 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
 {
     size_t classes = args->shape.classes, end = run.inner + run.count;
     int streams = streams_rows_to(&args->shape, args->logits, args->log_probs);
-    /* Not by `streams`, which depends on where the rows lie: a NaN's bits may depend on the rows of its batch. */
-    size_t size = streams_to(&args->shape, args->logits, args->log_probs) ? SMALL_BATCH : 3 * SMALL_BATCH / 2;
+    size_t size = streams ? SMALL_BATCH : 3 * SMALL_BATCH / 2;
     size_t batch = rows_per_batch(classes, size);
     struct unwritten last = {.count = 0};
     struct peaks peaks = {.count = 0};
