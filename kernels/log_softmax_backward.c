@@ -23,10 +23,15 @@ SOFTFOCUS_INLINE double row_sum(const real *g, size_t classes)
     for (; i + GROUP <= classes; i += GROUP)
         sum = vd_add(sum, vd_widen(add4(vf_load(g + i), vf_load(g + i + VF_LANES), vf_load(g + i + 2 * VF_LANES),
                                         vf_load(g + i + 3 * VF_LANES))));
-    if (i < classes)
-        sum = vd_add(sum, vd_widen(add4(row_load_or_zero(g, classes, i), row_load_or_zero(g, classes, i + VF_LANES),
-                                        row_load_or_zero(g, classes, i + 2 * VF_LANES),
-                                        row_load_or_zero(g, classes, i + 3 * VF_LANES))));
+    if (i < classes) {
+        vf rest = row_load_or_zero(g, classes, i);
+        if (i + VF_LANES < classes)
+            rest = vf_add(rest, row_load_or_zero(g, classes, i + VF_LANES));
+        if (i + 2 * VF_LANES < classes)
+            rest = vf_add(rest, vf_add(row_load_or_zero(g, classes, i + 2 * VF_LANES),
+                                       row_load_or_zero(g, classes, i + 3 * VF_LANES)));
+        sum = vd_add(sum, vd_widen(rest));
+    }
     return vd_reduce_add(sum);
 }
 
