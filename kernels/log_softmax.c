@@ -9,8 +9,8 @@ struct normalizer {
     vf high, low;
 };
 
-/* From R in two parts, the first in units. A row with +inf, or of -inf alone, becomes NaN by m - m: always
-   the same NaN, since which of several a sum keeps depends on the order of its additions, which may differ with the rows beside it. */
+/* From R in two parts, the first in units. A row with +inf, or of -inf alone, becomes NaN by m - m. It is always the same NaN, since
+   which of several a sum keeps depends on the order of its additions, which may differ with the rows beside it. */
 SOFTFOCUS_INLINE struct normalizer normalizer(vf max, vd scaled_rest, vd unit, vd more)
 {
     vd m = vd_widen(max);
@@ -108,7 +108,7 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, size_
     } else {
         struct hole hole = {classes > SHORT_ROW ? group_of_max(peaks->best[r], peaks->group[r], m) : 0, m, 1};
         /* Wanted soon are a row of the next batch and the place of this row's results; from memory, which takes longer than a batch
-           does and gives more at once than the L1 cache can wait for, a row of the batch after it. */
+           does and gives more at once than the L1 cache can wait for, a row of the batch after it, and nothing near but z. */
         const real *next = element(args->logits, outer, 0, row_after(&args->shape, peaks->inner + r, batch));
         const real *further = element(args->logits, outer, 0, row_after(&args->shape, peaks->inner + r, 2 * batch));
         const real *results = element(args->log_probs, outer, 0, peaks->inner + r);
@@ -128,8 +128,7 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
 {
     size_t classes = args->shape.classes, end = run.inner + run.count;
     int streams = streams_rows_to(&args->shape, args->logits, args->log_probs);
-    size_t size = streams ? SMALL_BATCH : 3 * SMALL_BATCH / 2;
-    size_t batch = rows_per_batch(classes, size);
+    size_t batch = rows_per_batch(classes, streams ? SMALL_BATCH : 3 * SMALL_BATCH / 2);
     struct unwritten last = {.count = 0};
     struct peaks peaks = {.count = 0};
     for (size_t inner = run.inner; inner < end || last.count > 0; inner += peaks.count) {

@@ -25,13 +25,13 @@ SOFTFOCUS_INLINE vf add4(vf a, vf b, vf c, vf d) { return vf_add(vf_add(a, b), v
  *
  * A term is scale + scale * quotient. Where scales come from a table, quotients are at most 0.034 (0.048 with eight entries).
  * Then scales are added by themselves, in float up to four and in double from there on: two roundings of 2^-24 at most, and none
- * of the terms. What they leave out, the sum of the products, is so much smaller that floats do for a while, an FMA for each:
- * n of them in one float err by (n / 2) 0.034 2^-24 at most, 0.27 2^-24 (0.38) until they are settled. Four vectors take 58 operations
+ * of the terms. What they leave out, the sum of the products, is so much smaller that floats do for a while, an FMA for each: n of
+ * them in one float err by (n / 2) 0.034 2^-24 at most, 0.27 2^-24 (0.38) until they are settled. Four vectors take 58 operations
  * so, exp's included; with terms added as pairs in float, then in double, which makes two roundings as well, they take 64 (rows
- * of 1000 classes and more: 1.05 to 1.09 times as fast with AVX-512, 1.1 to 1.18 with AVX2).
- * Pairs remain where there is no table, and where too little is added up to be worth settling. In float up to four, terms would have
- * three roundings, their own and two: too many for log-softmax where one element is most of the sum (3.2 ulp of 3), and easy rows
- * have the sum's error gamma + 1 times in the losses (15.2 ulp of 14 at gamma 5). */
+ * of 1000 classes and more: 1.05 to 1.09 times as fast with AVX-512, 1.03 to 1.18 with AVX2).
+ * Pairs remain where there is no table, and where too little is added up to be worth settling. In float up to four, terms would
+ * have three roundings, their own and two: too many for log-softmax where one element is most of the sum (3.2 ulp of 3), and easy
+ * rows have the sum's error gamma + 1 times in the losses (15.2 ulp of 14 at gamma 5). */
 struct exp_sum {
     vd sum;
     vf rest[2]; /* products still to be added */
@@ -47,7 +47,6 @@ struct exp_group {
     vf scale[4], quotient[4]; /* where there is a table */
 };
 
-/* exp of z, or 0 where there is nothing. */
 SOFTFOCUS_INLINE void set_term(struct exp_group *group, size_t v, vf z, struct exp_base base, int far)
 {
     struct exp_terms terms = exp_terms(z, base, far);
@@ -58,6 +57,7 @@ SOFTFOCUS_INLINE void set_term(struct exp_group *group, size_t v, vf z, struct e
     }
 }
 
+/* 0, where there is nothing. */
 SOFTFOCUS_INLINE void set_no_term(struct exp_group *group, size_t v)
 {
     group->e[v] = vf_set1(0.0f);
@@ -86,8 +86,11 @@ SOFTFOCUS_INLINE void add_group(struct exp_sum *sum, const struct exp_group *gro
         sum->rest[v % 2] = vf_mul_add(scale[v], group->quotient[v], sum->rest[v % 2]);
 }
 
-SOFTFOCUS_INLINE void settle(struct exp_sum *sum)
+/* With the same `splits`. */
+SOFTFOCUS_INLINE void settle(struct exp_sum *sum, int splits)
 {
+    if (!VF_TABLE_BITS || !splits)
+        return;
     sum->sum = vd_add(sum->sum, vd_widen(vf_add(sum->rest[0], sum->rest[1])));
     sum->rest[0] = sum->rest[1] = vf_set1(0.0f);
 }
@@ -384,8 +387,7 @@ SOFTFOCUS_INLINE vd whole_groups(const real *z, size_t skip, size_t count, struc
             whole_group(z, i, base, beside, &sum);
             i += GROUP;
         }
-        if (VF_TABLE_BITS)
-            settle(&sum);
+        settle(&sum, 1);
     }
     if (beside->writes)
         beside->write->done = write.done;
@@ -402,7 +404,7 @@ SOFTFOCUS_INLINE vd row_sum_far(const real *z, size_t classes, struct hole hole,
     size_t equal = 0;
     for (size_t i = 0; i < classes; i += GROUP) {
         row_group(z, classes, i, hole, base, 1, &beside, &sum, &equal);
-        settle(&sum);
+        settle(&sum, row_group_splits(&beside));
     }
     if (hole.by_value)
         *again = (double)equal - 1.0;
@@ -430,8 +432,7 @@ SOFTFOCUS_INLINE vd row_sum_exp(const real *z, size_t classes, struct hole hole,
     }
     for (; i < classes; i = i < end ? end : i + GROUP)
         row_group(z, classes, i, hole, base, 0, beside, &sum, &equal);
-    if (row_group_splits(beside))
-        settle(&sum);
+    settle(&sum, row_group_splits(beside));
     if (hole.by_value)
         *again = (double)equal - 1.0;
     return sum.sum;
@@ -491,9 +492,9 @@ SOFTFOCUS_INLINE void next_group(struct column_sum *of, struct exp_base base, in
 {
     columns_group(of->z, of->stride, of->class, of->end - of->class, of->hole, base, far, of->keeps, sum, equal);
     of->class += 4;
-    if (COLUMNS_SPLIT && of->class % (4 * SETTLE_GROUPS) == 0)
-        settle(sum);
     of->z += 4 * of->stride;
+    if (of->class % (4 * SETTLE_GROUPS) == 0)
+        settle(sum, COLUMNS_SPLIT);
 }
 
 /* The far form, for all who need it. */
@@ -504,8 +505,7 @@ SOFTFOCUS_SELDOM vd columns_sum_far(const struct column_sum *of, vd sum, vi *equ
     struct exp_sum terms = no_terms(sum);
     while (rest.class < rest.end)
         next_group(&rest, base, 1, &terms, equal);
-    if (COLUMNS_SPLIT)
-        settle(&terms);
+    settle(&terms, COLUMNS_SPLIT);
     return terms.sum;
 }
 
@@ -534,8 +534,7 @@ SOFTFOCUS_INLINE vd columns_sum_exp(const struct block *block, size_t v, struct 
     }
     while (of.class < of.end)
         next_group(&of, base, 0, &terms, &count);
-    if (COLUMNS_SPLIT)
-        settle(&terms);
+    settle(&terms, COLUMNS_SPLIT);
     *equal = count;
     return terms.sum;
 }

@@ -262,7 +262,7 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
     _Alignas(64) real scratch[2][BATCH_SIZE];
     size_t classes = args->shape.classes;
     int streams = classes <= BATCH_SIZE && streams_rows_to(&args->shape, args->logits, args->grad);
-    /* Not by `streams`, as in log_softmax.c. */
+    /* Not by `streams`, which depends on where the rows lie: a NaN's bits may depend on the rows of its batch. */
     size_t size = classes <= BATCH_SIZE && streams_to(&args->shape, args->logits, args->grad) ? SMALL_BATCH : BATCH_SIZE;
     struct row_plan plan = {run.outer, rows_per_batch(classes, size), streams};
     struct unwritten last = {.count = 0};
@@ -334,7 +334,7 @@ struct columns_sums {
 };
 
 /* The targets of some batches later, as many as a vector's, into the L2 cache: a batch reads all of its own at once, sooner than the
-   CPU's prefetchers follow (from memory 1.03 to 1.05 times as fast). As numbers, for there may be no such place. */
+   CPU's prefetchers follow (from memory 1.03 to 1.08 times as fast). As numbers, for there may be no such place. */
 SOFTFOCUS_INLINE void fetch_targets(const struct softfocus_softmax_focal_args *args, size_t position)
 {
     size_t size = args->index_type == SOFTFOCUS_I64 ? sizeof(int64_t) : sizeof(int32_t);

@@ -146,6 +146,7 @@ static void any_tasks(const softfocus_test *test, softfocus_case_spec spec)
     free(alone.values);
 }
 
+/* One gamma and reduction are enough here. */
 static void any_tasks_of_nan(const softfocus_test *test, softfocus_case_spec spec)
 {
     if (spec.kernel->has_options && (spec.gamma < 1.75 || spec.reduction != SOFTFOCUS_SUM))
