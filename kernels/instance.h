@@ -14,6 +14,14 @@
 /* For what several places of a kernel call, and too long to be in each. */
 #define SOFTFOCUS_SHARED static __attribute__((noinline, unused))
 
+/* For what several regimes do once per batch. A call costs gcc's code up to 4 %; clang's is larger, and must be called to keep the
+   library's size. */
+#ifdef __clang__
+#define SOFTFOCUS_PER_BATCH SOFTFOCUS_SHARED
+#else
+#define SOFTFOCUS_PER_BATCH SOFTFOCUS_INLINE
+#endif
+
 /* For what is seldom called: made small, not fast. */
 #ifdef __clang__
 #define SOFTFOCUS_SELDOM static __attribute__((noinline, unused, cold, minsize))
@@ -21,17 +29,16 @@
 #define SOFTFOCUS_SELDOM static __attribute__((noinline, unused, cold))
 #endif
 
-#include SOFTFOCUS_ISA_HEADER
-
-/* Before a loop of four turns, whose arrays would otherwise stay in memory: unrolled whatever its body comes to. Of gcc only where
-   it makes code small (scalar, -O2). */
+/* Before a loop of a constant few turns, whose arrays would otherwise stay in memory: unrolled whatever its body comes to. */
 #ifdef __clang__
 #define SOFTFOCUS_UNROLL _Pragma("clang loop unroll(full)")
-#elif VF_LANES == 1
-#define SOFTFOCUS_UNROLL _Pragma("GCC unroll 4")
+#define SOFTFOCUS_UNROLL_SHORT
 #else
-#define SOFTFOCUS_UNROLL
+#define SOFTFOCUS_UNROLL _Pragma("GCC unroll 16")
+#define SOFTFOCUS_UNROLL_SHORT _Pragma("GCC unroll 16")
 #endif
+
+#include SOFTFOCUS_ISA_HEADER
 
 /* softfocus_KERNEL_ISA_f32. The element type is f32 until there is a second one. */
 #define SOFTFOCUS_PASTE_(a, b, c) softfocus_##a##_##b##_##c

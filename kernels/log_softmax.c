@@ -61,29 +61,24 @@ SOFTFOCUS_SELDOM vd row_sum_of_far(const real *z, size_t classes, float m, doubl
     return row_sum_far(z, classes, (struct hole){0, m, 1}, m, NULL, again);
 }
 
-/* The maxima of a batch of rows, and what follows from them. */
+/* A batch of rows. */
 struct peaks {
     size_t inner, count;
-    vf best[VF_LANES]; /* by lane, of each row */
-    vi group[VF_LANES];
-    float m[VF_LANES];
-    vf max; /* by row */
-    vd unit;
+    struct maxima maxima;
+    vi group[VF_LANES]; /* as row_max_group gives it */
 };
 
 /* Of the peaks->count rows from `inner` on. */
-SOFTFOCUS_INLINE void find_peaks(const struct softfocus_log_softmax_args *args, size_t outer, size_t inner, struct peaks *peaks)
+SOFTFOCUS_INLINE void find_peaks(const struct softfocus_log_softmax_args *args, size_t outer, size_t inner, int is_short,
+                              struct peaks *peaks)
 {
     size_t classes = args->shape.classes;
     peaks->inner = inner;
     for (size_t r = 0; r < peaks->count; r++) {
         const real *z = element(args->logits, outer, 0, inner + r);
-        peaks->group[r] = vi_set1(0);
-        peaks->best[r] = classes > SHORT_ROW ? row_max_group(z, classes, &peaks->group[r]) : row_max(z, classes);
+        peaks->maxima.best[r] = is_short ? row_max(z, classes) : row_max_group(z, classes, &peaks->group[r]);
     }
-    peaks->max = reduce_max_rows(peaks->best, peaks->count);
-    peaks->unit = exp_unit(peaks->max);
-    vf_store(peaks->m, peaks->max);
+    set_maxima(&peaks->maxima, peaks->count);
 }
 
 /* A line of results that two rows share does not go past the caches, and a store that waits for its line holds up those after it:
@@ -92,11 +87,11 @@ SOFTFOCUS_INLINE void fetch_last_line(const real *row, size_t classes) { __built
 
 /* The sum over row r, and beside it row r of the batch before, as far as that is still to be written. */
 SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, size_t outer, const struct peaks *peaks, size_t r,
-                            size_t batch, int streams, const struct unwritten *last, double *again)
+                            size_t batch, int streams, int is_short, const struct unwritten *last, double *again)
 {
     size_t classes = args->shape.classes;
     const real *z = element(args->logits, outer, 0, peaks->inner + r);
-    float m = peaks->m[r];
+    float m = peaks->maxima.m[r];
     struct row_write write = {.streams = 0};
     vd sum;
     if (r < last->count) {
@@ -106,7 +101,8 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, size_
     if (row_is_far(m)) {
         sum = row_sum_of_far(z, classes, m, again);
     } else {
-        struct hole hole = {classes > SHORT_ROW ? group_of_max(peaks->best[r], peaks->group[r], m) : 0, m, 1};
+        struct hole hole = {is_short ? 0 : group_of_max(peaks->maxima.best[r], peaks->group[r], m), m, 1};
+        struct exp_base base = base_of_row(&peaks->maxima, r);
         /* Wanted soon are a row of the next batch and the place of this row's results; from memory, which takes longer than a batch
            does and gives more at once than the L1 cache can wait for, a row of the batch after it, and nothing near but z. */
         const real *next = element(args->logits, outer, 0, row_after(&args->shape, peaks->inner + r, batch));
@@ -117,14 +113,14 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, size_
                                 .writes = 1, .write = &write, .result = row_log_prob};
         if (streams)
             fetch_last_line(results, classes);
-        sum = row_sum_exp(z, classes, hole, m, &beside, again);
+        sum = row_sum_exp(z, classes, is_short, hole, base, &beside, again);
     }
     if (r < last->count)
         write_rest(&write, row_log_prob);
     return sum;
 }
 
-SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args, struct run run)
+SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args, struct run run, int is_short)
 {
     size_t classes = args->shape.classes, end = run.inner + run.count;
     int streams = streams_rows_to(&args->shape, args->logits, args->log_probs);
@@ -135,7 +131,7 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
         /* Maxima are found while the results before them wait for their logarithms. */
         peaks.count = smaller(batch, end - inner);
         if (peaks.count > 0)
-            find_peaks(args, run.outer, inner, &peaks);
+            find_peaks(args, run.outer, inner, is_short, &peaks);
         if (peaks.count == 0 || !streams || classes > LONG_ROW) {
             write_rows(args, run.outer, &last, 0, streams);
             last.count = 0;
@@ -145,9 +141,10 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
         vd rest[VF_LANES];
         double again[VF_LANES] = {0};
         for (size_t r = 0; r < peaks.count; r++)
-            rest[r] = sum_row(args, run.outer, &peaks, r, batch, streams, &last, &again[r]);
+            rest[r] = sum_row(args, run.outer, &peaks, r, batch, streams, is_short, &last, &again[r]);
         write_rows(args, run.outer, &last, peaks.count, streams);
-        struct normalizer norm = normalizer(peaks.max, reduce_add_rows(rest, peaks.count), peaks.unit, vd_load(again));
+        vd sums = reduce_add_rows(rest, peaks.count);
+        struct normalizer norm = normalizer(peaks.maxima.max, sums, peaks.maxima.unit, vd_load(again));
         last.inner = inner;
         last.count = peaks.count;
         vf_store(last.high, norm.high);
@@ -160,15 +157,20 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
 SOFTFOCUS_REGIME void rows(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
 {
     while (begin < end)
-        rows_of_run(args, take_run(args->shape, &begin, end));
+        rows_of_run(args, take_run(args->shape, &begin, end), 0);
+}
+
+SOFTFOCUS_REGIME void short_rows(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
+{
+    while (begin < end)
+        rows_of_run(args, take_run(args->shape, &begin, end), 1);
 }
 
 /* ---- Columns */
 
 struct columns_state {
-    vf max[BATCH_VECTORS];
+    vf max[BATCH_VECTORS], largest[BATCH_VECTORS]; /* of all classes; of those that are added up */
     vd rest[BATCH_VECTORS];
-    vi again[BATCH_VECTORS]; /* elements equal to the maximum, but for one */
 };
 
 struct columns_sums {
@@ -181,7 +183,6 @@ SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
     for (size_t v = 0; v < batch->vectors; v++) {
         state->max[v] = vf_set1(MINUS_INFINITY);
         state->rest[v] = vd_set1(0.0);
-        state->again[v] = vi_set1(-1);
     }
 }
 
@@ -210,9 +211,9 @@ SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, cons
     }
     struct exchange exchange = *block->exchange; /* a copy: no store may change it behind the compiler's back */
     for (size_t v = 0; v < batch->vectors; v++) {
-        struct column_hole hole = {vi_set1(0), state->max[v], 1};
+        struct column_hole hole = {vi_set1(0), 1};
         state->rest[v] = columns_sum_exp(block, v, hole, state->max[v], 0, finish_column, &exchange, state->rest[v],
-                                         &state->again[v]);
+                                         &state->largest[v]);
     }
     *block->exchange = exchange;
 }
@@ -222,8 +223,8 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
     struct columns_state *state = opaque;
     struct columns_sums *result = sums;
     for (size_t v = 0; v < batch->vectors; v++) {
-        struct normalizer norm = normalizer(state->max[v], state->rest[v], exp_unit(state->max[v]),
-                                            vd_widen(unsigned_float(state->again[v])));
+        /* The largest is the maximum, or NaN. */
+        struct normalizer norm = normalizer(state->largest[v], state->rest[v], exp_unit(state->max[v]), vd_set1(0.0));
         result->high[v] = norm.high;
         result->low[v] = norm.low;
     }
@@ -246,7 +247,7 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_args *args, siz
 double SOFTFOCUS_INSTANCE(log_softmax)(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
 {
     if (args->logits.class_stride == 1 && args->log_probs.class_stride == 1 && args->shape.classes > FEW_CLASSES)
-        rows(args, begin, end);
+        args->shape.classes <= SHORT_ROW ? short_rows(args, begin, end) : rows(args, begin, end);
     else
         columns(args, begin, end);
     return 0.0;

@@ -63,6 +63,7 @@ SOFTFOCUS_INLINE void row_rest(const real *log_probs, const real *g, size_t i, s
 SOFTFOCUS_INLINE size_t row_stream(const real *log_probs, const real *g, size_t i, size_t classes, vf minus_sum, real *out)
 {
     for (; i + GROUP <= classes; i += GROUP)
+        SOFTFOCUS_UNROLL_SHORT
         for (size_t v = i; v < i + GROUP; v += VF_LANES)
             vf_stream(out + v, row_vector(log_probs, g, v, minus_sum));
     return i;

@@ -210,6 +210,7 @@ SOFTFOCUS_INLINE vd vd_log1p(vd x)
     vd f = vd_add(vd_scale_down(x, k), vd_sub(vd_scale_down(one, k), one));
     size_t degree = sizeof c / sizeof c[0] - 1;
     vd q = vd_set1(c[degree]);
+    SOFTFOCUS_UNROLL_SHORT
     for (size_t i = degree; i-- > 0;)
         q = vd_mul_add(q, f, vd_set1(c[i]));
     return vd_mul_add(k, vd_set1(SOFTFOCUS_LN2_DOUBLE), vd_mul(f, q));
@@ -226,6 +227,7 @@ SOFTFOCUS_INLINE vf log1p_excess(vf e)
     vf x = vf_sub(e, vf_set1(SOFTFOCUS_LOG1P_EXCESS_CENTRE));
     size_t degree = sizeof c / sizeof c[0] - 1;
     vf q = vf_set1(c[degree]);
+    SOFTFOCUS_UNROLL_SHORT
     for (size_t i = degree; i-- > 0;)
         q = vf_mul_add(q, x, vf_set1(c[i]));
     return q;

@@ -15,7 +15,8 @@
 
 enum {
     GROUP = 4 * VF_LANES, /* elements of a tree of four vectors */
-    SHORT_ROW = VF_LANES >= 16 ? 2 * GROUP : 0, /* see row_sum_exp */
+    SHORT_VECTORS = 128 / VF_LANES,
+    SHORT_ROW = VF_TABLE_BITS ? 128 : 0, /* elements up to which a row is short: where there is a table */
     COLUMNS_SPLIT = VF_LANES >= 16 /* see add_group: 1.03 to 1.1 times as fast; with 16 registers 0.9 (clang) to 1.05 */
 };
 
@@ -82,6 +83,7 @@ SOFTFOCUS_INLINE void add_group(struct exp_sum *sum, const struct exp_group *gro
         return;
     }
     sum->sum = vd_add(sum->sum, vd_widen(add4(scale[0], scale[1], scale[2], scale[3])));
+    SOFTFOCUS_UNROLL_SHORT
     for (size_t v = 0; v < 4; v++)
         sum->rest[v % 2] = vf_mul_add(scale[v], group->quotient[v], sum->rest[v % 2]);
 }
@@ -96,6 +98,16 @@ SOFTFOCUS_INLINE void settle(struct exp_sum *sum, int splits)
 }
 
 SOFTFOCUS_INLINE vf max4(vf a, vf b, vf c, vf d) { return vf_max(vf_max(a, b), vf_max(c, d)); }
+
+/* Leaves out the maximum of the elements that come by, whichever that is in the end: of the largest so far and x, gives the smaller.
+   No mask, no count of ties: two operations for the three of a comparison with the maximum (columns: 1.02 to 1.1 times as fast).
+   By the order of the operands NaN is what is given, unless *largest begins with it. */
+SOFTFOCUS_INLINE vf but_largest(vf *largest, vf x)
+{
+    vf less = vf_min(*largest, x);
+    *largest = vf_max(x, *largest);
+    return less;
+}
 
 /* ---- Rows ---------------------------------------------------------------------------------------------------------
  *
@@ -147,6 +159,7 @@ SOFTFOCUS_INLINE vf row_max(const real *z, size_t classes)
     vf m[4] = {vf_set1(MINUS_INFINITY), vf_set1(MINUS_INFINITY), vf_set1(MINUS_INFINITY), vf_set1(MINUS_INFINITY)};
     size_t i = 0;
     for (; i + GROUP <= classes; i += GROUP)
+        SOFTFOCUS_UNROLL_SHORT
         for (size_t v = 0; v < 4; v++)
             m[v] = vf_max(m[v], vf_load(z + i + v * VF_LANES));
     for (; i < classes; i += VF_LANES)
@@ -213,6 +226,33 @@ SOFTFOCUS_INLINE vd reduce_add_rows(vd rows[VF_LANES], size_t count)
     return vd_reduce_add_rows(rows);
 }
 
+/* The maxima of a batch of rows, and what follows from them: found for all rows at once, since a row by itself is a chain. */
+struct maxima {
+    vf best[VF_LANES];   /* by lane, of each row */
+    vf max;              /* by row */
+    vd unit;
+    float m[VF_LANES], floor[VF_LANES], round[VF_LANES]; /* m and its exp_base, not far, of each row */
+};
+
+/* From `best` of the first `count` rows. */
+SOFTFOCUS_INLINE void set_maxima(struct maxima *maxima, size_t count)
+{
+    maxima->max = reduce_max_rows(maxima->best, count);
+    maxima->unit = exp_unit(maxima->max);
+    struct exp_base base = exp_base(maxima->max, 0);
+    vf_store(maxima->m, maxima->max);
+    vf_store(maxima->floor, base.floor);
+    vf_store(maxima->round, base.round);
+}
+
+/* The base of row r, which is not far. */
+SOFTFOCUS_INLINE struct exp_base base_of_row(const struct maxima *maxima, size_t r)
+{
+    if (VF_LANES < 16)
+        return exp_base(vf_set1(maxima->m[r]), 0);
+    return (struct exp_base){vf_set1(0.0f), vf_set1(maxima->floor[r]), vf_set1(maxima->round[r])};
+}
+
 /* ---- Writing a row's results, element by element, from what was left for it and two numbers of the row. */
 
 struct row_write {
@@ -252,6 +292,7 @@ SOFTFOCUS_INLINE void begin_write(struct row_write *write, row_result *result)
 
 SOFTFOCUS_INLINE void stream_group(struct row_write *write, row_result *result)
 {
+    SOFTFOCUS_UNROLL_SHORT
     for (size_t v = 0; v < GROUP; v += VF_LANES)
         vf_stream(write->to + write->done + v, write_vector(write, write->done + v, result));
     write->done += GROUP;
@@ -269,6 +310,7 @@ SOFTFOCUS_INLINE void write_rest(struct row_write *write, row_result *result)
     for (; write->streams && i + VF_LANES <= write->classes; i += VF_LANES)
         vf_stream(write->to + i, write_vector(write, i, result));
     for (; i + GROUP <= write->classes; i += GROUP)
+        SOFTFOCUS_UNROLL_SHORT
         for (size_t v = 0; v < GROUP; v += VF_LANES)
             vf_store(write->to + i + v, write_vector(write, i + v, result));
     for (; i + VF_LANES <= write->classes; i += VF_LANES)
@@ -315,9 +357,6 @@ struct hole {
     int by_value; /* a constant. Elements equal to it are left out, and all but one counted */
 };
 
-/* What is left of a row beside its whole groups is too little for products to be worth settling, unless it is all there is. */
-SOFTFOCUS_INLINE int row_group_splits(const struct beside *beside) { return SHORT_ROW > 0 && !beside->keeps; }
-
 /* The sum of four vectors from element i on, fewer at the end of the row, without the hole if that is here. Past the end (and
    at -inf) exp gives 2^-125, which no sum notices: its terms add up to 1 scaled by 2^60, or to a probability near 1 that
    float rounds to 1. */
@@ -343,7 +382,7 @@ SOFTFOCUS_INLINE void row_group(const real *z, size_t classes, size_t i, struct 
         if (hole.by_value)
             *equal += vm_count(here);
     }
-    add_group(sum, &group, row_group_splits(beside));
+    add_group(sum, &group, 0); /* what a row has beside its whole groups is too little to be worth settling */
 }
 
 /* A whole group without a hole. */
@@ -402,10 +441,8 @@ SOFTFOCUS_INLINE vd row_sum_far(const real *z, size_t classes, struct hole hole,
     struct beside beside = {.keeps = keep != NULL, .keep = keep};
     struct exp_sum sum = no_terms(vd_set1(0.0));
     size_t equal = 0;
-    for (size_t i = 0; i < classes; i += GROUP) {
+    for (size_t i = 0; i < classes; i += GROUP)
         row_group(z, classes, i, hole, base, 1, &beside, &sum, &equal);
-        settle(&sum, row_group_splits(&beside));
-    }
     if (hole.by_value)
         *again = (double)equal - 1.0;
     return sum.sum;
@@ -413,52 +450,111 @@ SOFTFOCUS_INLINE vd row_sum_far(const real *z, size_t classes, struct hole hole,
 
 SOFTFOCUS_INLINE int row_is_far(float m) { return !(__builtin_fabsf(m) < EXP_REACH); }
 
-/* The sum of exp_based over j but the hole, still to be reduced over the lanes. With a hole by value, how many elements are
-   equal to it but for one goes to *again: 1 each, which are not in the sum.
-   Only the group that has the hole looks for it, after all others: two loops, before and after it, would end where no branch
-   predictor foresees. In a short row of wide vectors each group looks, which costs less still (by measurement: a gain of
-   10 % with two groups of AVX-512, a loss from three on and with fewer lanes). */
-SOFTFOCUS_INLINE vd row_sum_exp(const real *z, size_t classes, struct hole hole, float m, const struct beside *beside,
-                                double *again)
+/* ---- Short rows, straight from the first vector to the last. A CPU looks some 320 instructions ahead, little more than such a
+   row, and waits for the end of its chain: each instruction less counts, whatever its port (1.05 to 1.4 times as fast as by
+   groups, at 60 to 91 classes; at 128 with AVX-512 the same). */
+
+/* A vector of a short row: its scale, without lanes that are left out, while its products go to *rest. */
+SOFTFOCUS_INLINE vf short_row_terms(vf x, vm out, int leaves_out, struct exp_base base, vf *rest, vf *e)
 {
-    struct exp_base base = exp_base(vf_set1(m), 0);
-    struct exp_sum sum = no_terms(vd_set1(0.0));
-    size_t end = 0, i = 0, equal = 0;
-    if (classes > SHORT_ROW) {
-        size_t groups = classes / GROUP, first = hole.at - hole.at % GROUP;
-        end = groups * GROUP;
-        i = first < end ? first : end;
-        sum.sum = whole_groups(z, i, first < end ? groups - 1 : groups, base, beside);
+    struct exp_terms terms = exp_terms(x, base, 0);
+    *e = exp_of_terms(terms);
+    vf scale = leaves_out ? vf_select(out, vf_set1(0.0f), terms.scale) : terms.scale;
+    *rest = vf_mul_add(scale, terms.quotient, *rest);
+    return scale;
+}
+
+/* Vector `at` on of a short row, of which `count` elements are there. */
+SOFTFOCUS_INLINE vf short_row_vector(const real *z, size_t at, size_t count, struct hole hole, struct exp_base base,
+                                     const struct beside *beside, vf *rest, vf *largest)
+{
+    vf x = count == VF_LANES ? vf_load(z + at) : vf_load_part(z + at, count, vf_set1(MINUS_INFINITY)), e;
+    vm here = vi_equal(vi_add(vi_lane_numbers(), vi_set1((int32_t)at)), vi_set1((int32_t)hole.at));
+    vf scale = short_row_terms(hole.by_value ? but_largest(largest, x) : x, here, !hole.by_value, base, rest, &e);
+    if (beside->keeps && count == VF_LANES)
+        vf_store(beside->keep + at, e);
+    else if (beside->keeps)
+        vf_store_part(beside->keep + at, e, count);
+    row_fetch(beside, at, 0);
+    return scale;
+}
+
+/* Where the hole is the row's maximum, what is left over when all vectors have gone by has it. */
+SOFTFOCUS_INLINE vd short_row_sum_exp(const real *z, size_t classes, struct hole hole, struct exp_base base,
+                                      const struct beside *beside, double *again)
+{
+    size_t whole = (classes - 1) / VF_LANES, at = whole * VF_LANES; /* vectors, before the last, which may have fewer elements */
+    vf rest[2] = {vf_set1(0.0f), vf_set1(0.0f)}, s[3] = {vf_set1(0.0f), vf_set1(0.0f), vf_set1(0.0f)};
+    vf last, largest = vf_set1(MINUS_INFINITY);
+    vd sum = vd_set1(0.0);
+    if (hole.by_value) {
+        largest = row_load(z, classes, at);
+        row_fetch(beside, at, 0);
+    } else {
+        last = short_row_vector(z, at, classes - at, hole, base, beside, &rest[1], &largest);
     }
+    SOFTFOCUS_UNROLL
+    for (size_t v = 0; v < SHORT_VECTORS - 1; v++) {
+        if (v >= whole)
+            continue;
+        vf scale = short_row_vector(z, v * VF_LANES, VF_LANES, hole, base, beside, &rest[v % 2], &largest);
+        if (v % 4 == 3) {
+            sum = vd_add(sum, vd_widen(add4(s[0], s[1], s[2], scale)));
+            s[0] = s[1] = s[2] = vf_set1(0.0f);
+        } else {
+            s[v % 4] = scale;
+        }
+    }
+    if (hole.by_value) {
+        vm here = vf_equal(largest, vf_set1(hole.value));
+        vf e;
+        last = short_row_terms(largest, here, 1, base, &rest[1], &e);
+        *again = (double)vm_count(here) - 1.0;
+    }
+    vf more = vf_add(rest[0], rest[1]);
+    if (whole % 4 < 3) /* s[2] is 0: there is room for what the products add up to */
+        return vd_add(sum, vd_widen(vf_add(vf_add(s[0], s[1]), vf_add(last, more))));
+    return vd_add(vd_add(sum, vd_widen(add4(s[0], s[1], s[2], last))), vd_widen(more));
+}
+
+/* Only the group that has the hole looks for it, after all others: two loops, before and after it, would end where no branch
+   predictor foresees. */
+SOFTFOCUS_INLINE vd long_row_sum_exp(const real *z, size_t classes, struct hole hole, struct exp_base base,
+                                     const struct beside *beside, double *again)
+{
+    size_t groups = classes / GROUP, end = groups * GROUP, first = hole.at - hole.at % GROUP, equal = 0;
+    size_t i = first < end ? first : end;
+    struct exp_sum sum = no_terms(whole_groups(z, i, first < end ? groups - 1 : groups, base, beside));
     for (; i < classes; i = i < end ? end : i + GROUP)
         row_group(z, classes, i, hole, base, 0, beside, &sum, &equal);
-    settle(&sum, row_group_splits(beside));
     if (hole.by_value)
         *again = (double)equal - 1.0;
     return sum.sum;
+}
+
+/* The sum of exp_based over j but the hole, still to be reduced over the lanes. With a hole by value, how many elements are
+   equal to it but for one goes to *again: 1 each, which are not in the sum (of a short row, those that are left over with it).
+   `is_short`, a constant: SHORT_ROW classes at most. */
+SOFTFOCUS_INLINE vd row_sum_exp(const real *z, size_t classes, int is_short, struct hole hole, struct exp_base base,
+                                const struct beside *beside, double *again)
+{
+    return is_short ? short_row_sum_exp(z, classes, hole, base, beside, again)
+                    : long_row_sum_exp(z, classes, hole, base, beside, again);
 }
 
 /* ---- Columns ----------------------------------------------------------------------------------------------------- */
 
 SOFTFOCUS_INLINE vi class_number(size_t class) { return vi_set1((int32_t)(uint32_t)class); }
 
-/* What a sum leaves out in each lane: a class by its number, or all elements of a value, which it counts. */
+/* What a sum leaves out in each lane: a class by its number, or (`max`, a constant) the maximum. */
 struct column_hole {
     vi class;
-    vf value;
-    int by_value; /* a constant */
+    int max;
 };
-
-/* A count below 2^32, from 32 bits. */
-SOFTFOCUS_INLINE vf unsigned_float(vi count)
-{
-    vf a = vf_from_int(count);
-    return vf_select(vf_less(a, vf_set1(0.0f)), vf_add(a, vf_set1(0x1p32f)), a);
-}
 
 /* The sum over up to four classes. With `keeps` the exponentials take the place of what they are of. */
 SOFTFOCUS_INLINE void columns_group(real *z, ptrdiff_t stride, size_t class, size_t n, struct column_hole hole,
-                                    struct exp_base base, int far, int keeps, struct exp_sum *sum, vi *equal)
+                                    struct exp_base base, int far, int keeps, struct exp_sum *sum, vf *largest)
 {
     struct exp_group group;
     SOFTFOCUS_UNROLL
@@ -467,13 +563,11 @@ SOFTFOCUS_INLINE void columns_group(real *z, ptrdiff_t stride, size_t class, siz
         if (c >= n)
             continue;
         vf x = vf_load(z + (ptrdiff_t)c * stride);
-        set_term(&group, c, x, base, far);
+        set_term(&group, c, hole.max ? but_largest(largest, x) : x, base, far);
         if (keeps)
             vf_store(z + (ptrdiff_t)c * stride, group.e[c]);
-        vm here = hole.by_value ? vf_equal(x, hole.value) : vi_equal(hole.class, class_number(class + c));
-        leave_out(&group, c, here);
-        if (hole.by_value)
-            *equal = vi_increment(here, *equal);
+        if (!hole.max)
+            leave_out(&group, c, vi_equal(hole.class, class_number(class + c)));
     }
     add_group(sum, &group, COLUMNS_SPLIT);
 }
@@ -488,31 +582,31 @@ struct column_sum {
     int keeps;
 };
 
-SOFTFOCUS_INLINE void next_group(struct column_sum *of, struct exp_base base, int far, struct exp_sum *sum, vi *equal)
+SOFTFOCUS_INLINE void next_group(struct column_sum *of, struct exp_base base, int far, struct exp_sum *sum, vf *largest)
 {
-    columns_group(of->z, of->stride, of->class, of->end - of->class, of->hole, base, far, of->keeps, sum, equal);
+    columns_group(of->z, of->stride, of->class, of->end - of->class, of->hole, base, far, of->keeps, sum, largest);
     of->class += 4;
     of->z += 4 * of->stride;
-    if (of->class % (4 * SETTLE_GROUPS) == 0)
+    if (of->class / 4 % SETTLE_GROUPS == 0)
         settle(sum, COLUMNS_SPLIT);
 }
 
 /* The far form, for all who need it. */
-SOFTFOCUS_SELDOM vd columns_sum_far(const struct column_sum *of, vd sum, vi *equal)
+SOFTFOCUS_SELDOM vd columns_sum_far(const struct column_sum *of, vd sum, vf *largest)
 {
     struct column_sum rest = *of;
     struct exp_base base = exp_base(rest.m, 1);
     struct exp_sum terms = no_terms(sum);
     while (rest.class < rest.end)
-        next_group(&rest, base, 1, &terms, equal);
+        next_group(&rest, base, 1, &terms, largest);
     settle(&terms, COLUMNS_SPLIT);
     return terms.sum;
 }
 
-/* As row_sum_exp, for vector v of a block, added to `sum`. With a hole by value, what is equal to it is counted in *equal. Beside
-   it goes what there is to exchange, with results by `result`. */
+/* As row_sum_exp, for vector v of a block, added to `sum`. Where the hole is the maximum, *largest is that of the blocks before and
+   becomes that of this one, too. Beside it goes what there is to exchange, with results by `result`. */
 SOFTFOCUS_INLINE vd columns_sum_exp(const struct block *block, size_t v, struct column_hole hole, vf m, int keeps,
-                                    column_result *result, struct exchange *exchange, vd sum, vi *equal)
+                                    column_result *result, struct exchange *exchange, vd sum, vf *largest)
 {
     struct column_sum of = {.z = columns_at(block->in, v, 0),
                             .stride = block->in.class_stride,
@@ -521,29 +615,35 @@ SOFTFOCUS_INLINE vd columns_sum_exp(const struct block *block, size_t v, struct 
                             .hole = hole,
                             .m = m,
                             .keeps = keeps};
+    if (hole.max && of.class == 0) { /* which leaves no term */
+        *largest = vf_load(of.z);
+        of.class = 1;
+        of.z += of.stride;
+    }
     if (base_is_far(m)) {
         struct column_sum copy = of; /* or the loops below would have `of` in memory */
-        return columns_sum_far(&copy, sum, equal);
+        return columns_sum_far(&copy, sum, largest);
     }
     struct exp_base base = exp_base(m, 0);
-    vi count = *equal;
+    vf top = *largest;
     struct exp_sum terms = no_terms(sum);
     while (of.class < of.end && to_exchange(exchange)) {
-        next_group(&of, base, 0, &terms, &count);
+        next_group(&of, base, 0, &terms, &top);
         exchange_some(exchange, result);
     }
     while (of.class < of.end)
-        next_group(&of, base, 0, &terms, &count);
+        next_group(&of, base, 0, &terms, &top);
     settle(&terms, COLUMNS_SPLIT);
-    *equal = count;
+    *largest = top;
     return terms.sum;
 }
 
 /* The regime of a call: vectors along the classes where every tensor's classes are contiguous and there are enough of
    them; else a position per lane. Up to this many the work across lanes, per row, costs more than transposing: measured by
-   timing both at 8 to 128 classes (Zen 4; in the cache equal at 56 with AVX-512, at 64 to 91 with AVX2, at 16 to 48 with SSE). Rows
-   from beyond the L2 cache favour the vectors along classes (equal at 32 to 40 with AVX-512, at 56 with AVX2); the size of a call
-   must not decide, since its bits are those of any part of it. */
-enum { FEW_CLASSES = VF_LANES >= 16 ? 47 : VF_LANES >= 8 ? 64 : VF_LANES > 1 ? 24 : 0 };
+   timing both at 24 to 64 classes (Zen 4, in the cache; log-softmax equal at 48 with AVX-512 and AVX2, where with AVX2 the loss with
+   its gradient is 1.07 and 1.15 times as fast along classes at 40 and 48), and at 8 to 128 with SSE (equal at 16 to 48). Rows from
+   beyond the L2 cache favour the vectors along classes (equal at 40 with AVX-512, at 32 with AVX2); the size of a call must not
+   decide, since its bits are those of any part of it. */
+enum { FEW_CLASSES = VF_LANES >= 16 ? 47 : VF_LANES >= 8 ? 39 : VF_LANES > 1 ? 24 : 0 };
 
 #endif

@@ -31,16 +31,28 @@ struct targets {
     int32_t class[VF_LANES];
 };
 
+SOFTFOCUS_INLINE int32_t target_or_ignored(int64_t target, int64_t ignore_index)
+{
+    return target != ignore_index ? (int32_t)(uint32_t)target : -1;
+}
+
+/* A whole vector's is worth loops of its own, which a compiler vectorizes. */
 SOFTFOCUS_INLINE struct targets targets_at(const struct softfocus_softmax_focal_args *args, size_t position, size_t count)
 {
     struct targets targets;
-    for (size_t i = 0; i < VF_LANES; i++) {
-        int64_t target = args->ignore_index;
-        if (i < count)
-            target = args->index_type == SOFTFOCUS_I64 ? ((const int64_t *)args->index)[position + i]
-                                                       : ((const int32_t *)args->index)[position + i];
-        targets.class[i] = target != args->ignore_index ? (int32_t)(uint32_t)target : -1;
-    }
+    int64_t ignore_index = args->ignore_index;
+    const int64_t *wide = (const int64_t *)args->index + position;
+    const int32_t *narrow = (const int32_t *)args->index + position;
+    int is_wide = args->index_type == SOFTFOCUS_I64;
+    if (count == VF_LANES && is_wide)
+        for (size_t i = 0; i < VF_LANES; i++)
+            targets.class[i] = target_or_ignored(wide[i], ignore_index);
+    else if (count == VF_LANES)
+        for (size_t i = 0; i < VF_LANES; i++)
+            targets.class[i] = target_or_ignored(narrow[i], ignore_index);
+    else
+        for (size_t i = 0; i < VF_LANES; i++)
+            targets.class[i] = target_or_ignored(i >= count ? ignore_index : is_wide ? wide[i] : narrow[i], ignore_index);
     return targets;
 }
 
@@ -170,7 +182,7 @@ SOFTFOCUS_INLINE struct row_write write_of(const struct softfocus_softmax_focal_
     return write;
 }
 
-SOFTFOCUS_INLINE void write_rows(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan,
+SOFTFOCUS_PER_BATCH void write_rows(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan,
                                  const struct unwritten *rows, size_t begin)
 {
     for (size_t r = begin; r < rows->count; r++) {
@@ -186,6 +198,13 @@ SOFTFOCUS_INLINE void write_rows(const struct softfocus_softmax_focal_args *args
     }
 }
 
+/* The same, where speed does not depend on it. */
+SOFTFOCUS_SHARED void write_rest_of_rows(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan,
+                                         const struct unwritten *rows, size_t begin)
+{
+    write_rows(args, plan, rows, begin);
+}
+
 /* The far form, for all who need it. */
 SOFTFOCUS_SELDOM vd row_sum_of_far(const real *z, size_t classes, size_t target, float m, real *keep)
 {
@@ -193,18 +212,16 @@ SOFTFOCUS_SELDOM vd row_sum_of_far(const real *z, size_t classes, size_t target,
     return row_sum_far(z, classes, (struct hole){target, 0.0f, 0}, m, keep, &none);
 }
 
-/* The maxima of a batch of rows, and what follows from them. */
+/* A batch of rows. */
 struct peaks {
     size_t inner, position, count;
+    struct maxima maxima;
     struct targets targets;
-    float target_logit[VF_LANES], m[VF_LANES];
-    vf best[VF_LANES]; /* by lane, of each row */
-    vf max;            /* by row */
-    vd unit;
+    float target_logit[VF_LANES];
 };
 
 /* Of `count` rows from row `start` of a run on. */
-SOFTFOCUS_INLINE void find_peaks(const struct softfocus_softmax_focal_args *args, struct run run, size_t start, size_t count,
+SOFTFOCUS_SHARED void find_peaks(const struct softfocus_softmax_focal_args *args, struct run run, size_t start, size_t count,
                                  struct peaks *peaks)
 {
     peaks->inner = run.inner + start;
@@ -212,25 +229,24 @@ SOFTFOCUS_INLINE void find_peaks(const struct softfocus_softmax_focal_args *args
     peaks->count = count;
     peaks->targets = targets_at(args, peaks->position, count);
     for (size_t r = 0; r < count; r++) {
-        peaks->best[r] = vf_set1(0.0f);
+        peaks->maxima.best[r] = vf_set1(0.0f);
         peaks->target_logit[r] = 0.0f;
         if (!is_live(peaks->targets, r))
             continue;
         const real *z = element(args->logits, run.outer, 0, peaks->inner + r);
-        peaks->best[r] = row_max(z, args->shape.classes);
+        peaks->maxima.best[r] = row_max(z, args->shape.classes);
         peaks->target_logit[r] = z[class_of(peaks->targets, r)];
     }
-    peaks->max = reduce_max_rows(peaks->best, count);
-    peaks->unit = exp_unit(peaks->max);
-    vf_store(peaks->m, peaks->max);
+    set_maxima(&peaks->maxima, count);
 }
 
 /* The sum over row r of a batch, and beside it row r of the batch before, where there is one: both are live then. */
 SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan,
-                            const struct peaks *peaks, size_t r, real *scratch, const struct unwritten *last)
+                            const struct peaks *peaks, size_t r, int is_short, real *scratch, const struct unwritten *last)
 {
     size_t classes = args->shape.classes, inner = peaks->inner + r;
-    float m = peaks->m[r];
+    float m = peaks->maxima.m[r];
+    struct exp_base base = base_of_row(&peaks->maxima, r);
     const real *z = element(args->logits, plan->outer, 0, inner);
     struct hole hole = {class_of(peaks->targets, r), 0.0f, 0};
     size_t after = row_after(&args->shape, inner, plan->batch); /* a row of the next batch */
@@ -238,7 +254,7 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, con
     if (!args->grad.data) {
         struct beside next = {.fetches = 1, .near = element(args->logits, plan->outer, 0, after)};
         return row_is_far(m) ? row_sum_of_far(z, classes, hole.at, m, NULL)
-                             : row_sum_exp(z, classes, hole, m, &next, &none);
+                             : row_sum_exp(z, classes, is_short, hole, base, &next, &none);
     }
     struct row_write write = {.streams = 0};
     const real *next = element(args->logits, plan->outer, 0, after);
@@ -251,13 +267,28 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, con
         write = write_of(args, plan, last, r);
         begin_write(&write, row_gradient);
     }
-    vd sum = row_sum_exp(z, classes, hole, m, &beside, &none);
+    vd sum = row_sum_exp(z, classes, is_short, hole, base, &beside, &none);
     if (r < last->count)
         write_rest(&write, row_gradient);
     return sum;
 }
 
-SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args, struct run run, vd sum)
+/* From the sums: the losses, and what gradients are formed of. */
+SOFTFOCUS_PER_BATCH void end_batch(const struct softfocus_softmax_focal_args *args, const struct peaks *peaks, vd rest[VF_LANES],
+                                struct unwritten *last, vd *sum)
+{
+    struct focal result = focal(args, peaks->targets, peaks->maxima.max, vf_load(peaks->target_logit),
+                                reduce_add_rows(rest, peaks->count), peaks->maxima.unit);
+    keep_losses(args, peaks->position, peaks->count, result.loss, sum);
+    last->inner = peaks->inner;
+    last->count = args->grad.data ? peaks->count : 0;
+    last->targets = peaks->targets;
+    vf_store(last->first, result.factor.first);
+    vf_store(last->second, result.factor.second);
+    vf_store(last->at_target, result.at_target);
+}
+
+SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args, struct run run, int is_short, vd sum)
 {
     _Alignas(64) real scratch[2][BATCH_SIZE];
     size_t classes = args->shape.classes;
@@ -273,23 +304,15 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
         for (size_t r = 0; r < peaks.count; r++) {
             int live = is_live(peaks.targets, r);
             /* Rows of two batches go side by side only where both have something to do. */
-            if (r < last.count && (row_is_far(peaks.m[r]) || !live || !is_live(last.targets, r))) {
-                write_rows(args, &plan, &last, r);
+            if (r < last.count && (row_is_far(peaks.maxima.m[r]) || !live || !is_live(last.targets, r))) {
+                write_rest_of_rows(args, &plan, &last, r);
                 last.count = 0;
             }
-            rest[r] = live ? sum_row(args, &plan, &peaks, r, scratch[number % 2], &last) : vd_set1(0.0);
+            rest[r] = live ? sum_row(args, &plan, &peaks, r, is_short, scratch[number % 2], &last) : vd_set1(0.0);
         }
-        write_rows(args, &plan, &last, peaks.count);
-        struct focal result = focal(args, peaks.targets, peaks.max, vf_load(peaks.target_logit),
-                                    reduce_add_rows(rest, peaks.count), peaks.unit);
-        keep_losses(args, peaks.position, peaks.count, result.loss, &sum);
-        last.inner = peaks.inner;
-        last.count = args->grad.data ? peaks.count : 0;
-        last.targets = peaks.targets;
+        write_rest_of_rows(args, &plan, &last, peaks.count);
         last.scratch = scratch[number % 2];
-        vf_store(last.first, result.factor.first);
-        vf_store(last.second, result.factor.second);
-        vf_store(last.at_target, result.at_target);
+        end_batch(args, &peaks, rest, &last, &sum);
         /* The next maxima are found while these results wait for their logarithms. */
         peaks.count = 0;
         if (start < run.count) {
@@ -301,18 +324,28 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
             last.count = 0;
         }
     }
-    write_rows(args, &plan, &last, 0);
+    write_rest_of_rows(args, &plan, &last, 0);
     if (plan.streams)
         vf_stream_end();
     return sum;
 }
 
-SOFTFOCUS_REGIME double rows(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
+SOFTFOCUS_INLINE double rows_of(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end, int is_short)
 {
     vd sum = vd_set1(0.0);
     while (begin < end)
-        sum = rows_of_run(args, take_run(args->shape, &begin, end), sum);
+        sum = rows_of_run(args, take_run(args->shape, &begin, end), is_short, sum);
     return vd_reduce_add(sum);
+}
+
+SOFTFOCUS_REGIME double rows(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
+{
+    return rows_of(args, begin, end, 0);
+}
+
+SOFTFOCUS_REGIME double short_rows(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
+{
+    return rows_of(args, begin, end, 1);
 }
 
 /* ---- Columns */
@@ -392,8 +425,8 @@ SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, cons
     }
     struct exchange exchange = *block->exchange; /* a copy: no store may change it behind the compiler's back */
     for (size_t v = 0; v < batch->vectors; v++) {
-        struct column_hole hole = {vi_load(state->targets[v].class), vf_set1(0.0f), 0};
-        vi none = vi_set1(0);
+        struct column_hole hole = {vi_load(state->targets[v].class), 0};
+        vf none = vf_set1(0.0f);
         state->rest[v] = columns_sum_exp(block, v, hole, state->max[v], block->whole && state->args->grad.data, finish_column,
                                          &exchange, state->rest[v], &none);
     }
@@ -437,5 +470,7 @@ SOFTFOCUS_REGIME double columns(const struct softfocus_softmax_focal_args *args,
 double SOFTFOCUS_INSTANCE(softmax_focal_loss)(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
 {
     int contiguous = args->logits.class_stride == 1 && (!args->grad.data || args->grad.class_stride == 1);
-    return contiguous && args->shape.classes > FEW_CLASSES ? rows(args, begin, end) : columns(args, begin, end);
+    if (!contiguous || args->shape.classes <= FEW_CLASSES)
+        return columns(args, begin, end);
+    return args->shape.classes <= SHORT_ROW ? short_rows(args, begin, end) : rows(args, begin, end);
 }

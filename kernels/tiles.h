@@ -179,6 +179,7 @@ SOFTFOCUS_INLINE void exchange_some(struct exchange *e, column_result *result)
     real *tile = e->tile + done, *to = e->to + done;
     const real *from = e->from + done;
     if (count == MOVE) /* unrolled */
+        SOFTFOCUS_UNROLL_SHORT
         for (size_t i = 0; i < MOVE; i++)
             exchange_vector(e, e->v + i, tile + i * VF_LANES, from + i * VF_LANES, to + i * VF_LANES, 0, result);
     else
@@ -278,6 +279,7 @@ SOFTFOCUS_INLINE void zip4(const vf columns[4], vf a[4])
 SOFTFOCUS_INLINE void packed_load(const real *p, size_t classes, vf columns[8])
 {
     vf a[8], even[4], odd[4];
+    SOFTFOCUS_UNROLL_SHORT
     for (size_t k = 0; k < classes; k++)
         a[k] = vf_load(p + k * VF_LANES);
     if (classes == 2)
@@ -285,10 +287,12 @@ SOFTFOCUS_INLINE void packed_load(const real *p, size_t classes, vf columns[8])
     if (classes == 4)
         unzip4(a, columns);
     if (classes == 8) {
+        SOFTFOCUS_UNROLL_SHORT
         for (size_t i = 0; i < 4; i++)
             vf_unzip(a[2 * i], a[2 * i + 1], &even[i], &odd[i]);
         unzip4(even, a);
         unzip4(odd, a + 4);
+        SOFTFOCUS_UNROLL_SHORT
         for (size_t i = 0; i < 4; i++)
             columns[2 * i] = a[i], columns[2 * i + 1] = a[4 + i];
     }
@@ -302,13 +306,16 @@ SOFTFOCUS_INLINE void packed_store(real *p, size_t classes, const vf columns[8])
     if (classes == 4)
         zip4(columns, a);
     if (classes == 8) {
+        SOFTFOCUS_UNROLL_SHORT
         for (size_t i = 0; i < 4; i++)
             a[i] = columns[2 * i], a[4 + i] = columns[2 * i + 1];
         zip4(a, even);
         zip4(a + 4, odd);
+        SOFTFOCUS_UNROLL_SHORT
         for (size_t i = 0; i < 4; i++)
             vf_zip(even[i], odd[i], &a[2 * i], &a[2 * i + 1]);
     }
+    SOFTFOCUS_UNROLL_SHORT
     for (size_t k = 0; k < classes; k++)
         vf_store(p + k * VF_LANES, a[k]);
 }
@@ -331,6 +338,7 @@ SOFTFOCUS_INLINE void tile_load(real *tile, struct softfocus_view view, struct b
     for (; classes == n && is_packed(view, n) && (v + 1) * VF_LANES <= batch.count; v++) {                             \
         vf column[8];                                                                                                  \
         packed_load(element(view, batch.outer, 0, batch.inner + v * VF_LANES), n, column);                             \
+        SOFTFOCUS_UNROLL_SHORT                                                                                               \
         for (size_t k = 0; k < n; k++)                                                                                 \
             vf_store(tile + (v * n + k) * VF_LANES, column[k]);                                                        \
     }
@@ -347,6 +355,7 @@ SOFTFOCUS_INLINE void tile_load(real *tile, struct softfocus_view view, struct b
                 vf_load_columns(source, view.inner_stride, 4, column);
             else
                 vf_load_columns(source, view.inner_stride, classes - k, column);
+            SOFTFOCUS_UNROLL_SHORT
             for (size_t c = 0; c < 4; c++)
                 vf_store(target + c * VF_LANES, column[c]);
         }
@@ -397,6 +406,7 @@ SOFTFOCUS_INLINE void block_store(const struct column_tensors *tensors, const st
     for (; classes == n && is_packed(out, n) && (first + 1) * VF_LANES <= batch->count; first++) {                     \
         const real *x = columns_at(block->in, first, 0), *y = two ? columns_at(block->second, first, 0) : x;           \
         vf columns[8];                                                                                                 \
+        SOFTFOCUS_UNROLL_SHORT                                                                                               \
         for (size_t k = 0; k < n; k++, x += stride, y += second_stride)                                                \
             columns[k] = FINISH(x, y, k, first, 1);                                                                    \
         packed_store(element(out, batch->outer, 0, batch->inner + first * VF_LANES), n, columns);                      \
@@ -411,6 +421,7 @@ SOFTFOCUS_INLINE void block_store(const struct column_tensors *tensors, const st
         vf column[4] = {zero, zero, zero, zero};
         size_t k = 0;
         for (; k + 4 <= classes; k += 4) {
+            SOFTFOCUS_UNROLL_SHORT
             for (size_t c = 0; c < 4; c++, x += stride, y += second_stride) {
                 column[c] = FINISH(x, y, k + c, first, whole);
                 FETCH_ROWS(first, k + c)
@@ -418,7 +429,10 @@ SOFTFOCUS_INLINE void block_store(const struct column_tensors *tensors, const st
             vf_store_columns(target + k, out.inner_stride, column, 4);
         }
         if (k < classes) {
-            for (size_t c = 0; c < 3 && k + c < classes; c++, x += stride, y += second_stride) {
+            SOFTFOCUS_UNROLL
+            for (size_t c = 0; c < 3; c++, x += stride, y += second_stride) {
+                if (k + c == classes)
+                    break;
                 column[c] = FINISH(x, y, k + c, first, whole);
                 FETCH_ROWS(first, k + c)
             }

@@ -97,7 +97,6 @@ SOFTFOCUS_INLINE void count_word(enum softfocus_word word) { softfocus_words[wor
 #define vf_xor(...) UNLESS_SAME_2(vf_xor, __VA_ARGS__)
 #define vf_reduce_max(...) UNLESS_SAME_1(vf_reduce_max, __VA_ARGS__)
 #define vi_add(...) UNLESS_SAME_2(vi_add, __VA_ARGS__)
-#define vi_increment(...) UNLESS_SAME_2(vi_increment, __VA_ARGS__)
 #define vf_from_int(...) UNLESS_SAME_1(vf_from_int, __VA_ARGS__)
 #define vi_lookup(...) UNLESS_SAME_2(vi_lookup, __VA_ARGS__)
 #define vm_first(...) UNLESS_SAME_1(vm_first, __VA_ARGS__)

@@ -74,7 +74,6 @@ SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return _mm256_andnot_ps(b, a); }
 SOFTFOCUS_INLINE int vm_any(vm a) { return _mm256_movemask_ps(a) != 0; }
 SOFTFOCUS_INLINE size_t vm_count(vm a) { return (size_t)__builtin_popcount((unsigned)_mm256_movemask_ps(a)); }
 SOFTFOCUS_INLINE size_t vm_first_lane(vm a) { return (size_t)__builtin_ctz((unsigned)_mm256_movemask_ps(a)); }
-SOFTFOCUS_INLINE vi vi_increment(vm m, vi a) { return _mm256_sub_epi32(a, _mm256_castps_si256(m)); }
 SOFTFOCUS_INLINE vf vf_select(vm m, vf a, vf b) { return _mm256_blendv_ps(b, a, m); }
 SOFTFOCUS_INLINE vi vi_select(vm m, vi a, vi b)
 {
@@ -193,6 +192,7 @@ SOFTFOCUS_INLINE void vf_transpose_lanes(vf v[4])
 SOFTFOCUS_INLINE void vf_load_columns(const float *p, ptrdiff_t stride, size_t n, vf columns[4])
 {
     __m128i first = _mm256_castsi256_si128(vi_first(n));
+    SOFTFOCUS_UNROLL_SHORT
     for (ptrdiff_t i = 0; i < 4; i++) {
         __m128 low = n == 4 ? _mm_loadu_ps(p + i * stride) : _mm_maskload_ps(p + i * stride, first);
         __m128 high = n == 4 ? _mm_loadu_ps(p + (i + 4) * stride) : _mm_maskload_ps(p + (i + 4) * stride, first);
@@ -205,6 +205,7 @@ SOFTFOCUS_INLINE void vf_store_columns(float *p, ptrdiff_t stride, const vf colu
     __m128i first = _mm256_castsi256_si128(vi_first(n));
     vf rows[4] = {columns[0], columns[1], columns[2], columns[3]};
     vf_transpose_lanes(rows);
+    SOFTFOCUS_UNROLL_SHORT
     for (ptrdiff_t i = 0; i < 4; i++) {
         __m128 low = _mm256_castps256_ps128(rows[i]), high = _mm256_extractf128_ps(rows[i], 1);
         if (n == 4) {

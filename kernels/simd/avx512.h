@@ -65,7 +65,6 @@ SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return (vm)(a & ~b); }
 SOFTFOCUS_INLINE int vm_any(vm a) { return a != 0; }
 SOFTFOCUS_INLINE size_t vm_count(vm a) { return (size_t)__builtin_popcount(a); }
 SOFTFOCUS_INLINE size_t vm_first_lane(vm a) { return (size_t)__builtin_ctz(a); }
-SOFTFOCUS_INLINE vi vi_increment(vm m, vi a) { return _mm512_mask_add_epi32(a, m, a, vi_set1(1)); }
 SOFTFOCUS_INLINE vf vf_select(vm m, vf a, vf b) { return _mm512_mask_blend_ps(m, b, a); }
 SOFTFOCUS_INLINE vi vi_select(vm m, vi a, vi b) { return _mm512_mask_blend_epi32(m, b, a); }
 SOFTFOCUS_INLINE vf vf_keep(vm m, vf a) { return _mm512_maskz_mov_ps(m, a); }
@@ -137,6 +136,7 @@ SOFTFOCUS_INLINE vf vf_fold_max4(vf a, vf b)
 SOFTFOCUS_INLINE vf vf_reduce_max_rows(const vf rows[VF_LANES])
 {
     vf four[4];
+    SOFTFOCUS_UNROLL_SHORT
     for (size_t i = 0; i < 4; i++)
         four[i] = vf_fold_max2(vf_fold_max1(rows[4 * i], rows[4 * i + 1]), vf_fold_max1(rows[4 * i + 2], rows[4 * i + 3]));
     return vf_fold_max4(vf_fold_max4(four[0], four[1]), vf_fold_max4(four[2], four[3]));
@@ -144,6 +144,7 @@ SOFTFOCUS_INLINE vf vf_reduce_max_rows(const vf rows[VF_LANES])
 SOFTFOCUS_INLINE vh h_reduce_add_rows(const vd rows[VF_LANES / 2])
 {
     vh two[4];
+    SOFTFOCUS_UNROLL_SHORT
     for (size_t i = 0; i < 4; i++)
         two[i] = h_fold_add1(h_add(rows[2 * i].lo, rows[2 * i].hi), h_add(rows[2 * i + 1].lo, rows[2 * i + 1].hi));
     return h_fold_add2(h_fold_add2(two[0], two[1]), h_fold_add2(two[2], two[3]));
@@ -181,6 +182,7 @@ SOFTFOCUS_INLINE void vf_transpose_lanes(vf v[4])
 SOFTFOCUS_INLINE void vf_load_columns(const float *p, ptrdiff_t stride, size_t n, vf columns[4])
 {
     __mmask8 first = (__mmask8)((1u << n) - 1u);
+    SOFTFOCUS_UNROLL_SHORT
     for (ptrdiff_t i = 0; i < 4; i++) {
         vf row = _mm512_castps128_ps512(_mm_maskz_loadu_ps(first, p + i * stride));
         row = _mm512_insertf32x4(row, _mm_maskz_loadu_ps(first, p + (i + 4) * stride), 1);
@@ -201,9 +203,11 @@ SOFTFOCUS_INLINE void vf_store_columns(float *p, ptrdiff_t stride, const vf colu
     __mmask8 first = (__mmask8)((1u << n) - 1u);
     vf rows[4] = {columns[0], columns[1], columns[2], columns[3]};
     vf_transpose_lanes(rows);
+    SOFTFOCUS_UNROLL_SHORT
     for (ptrdiff_t i = 0; i < 4; i++) {
         __m128 lane[4] = {_mm512_castps512_ps128(rows[i]), _mm512_extractf32x4_ps(rows[i], 1),
                           _mm512_extractf32x4_ps(rows[i], 2), _mm512_extractf32x4_ps(rows[i], 3)};
+        SOFTFOCUS_UNROLL_SHORT
         for (ptrdiff_t g = 0; g < 4; g++) {
             if (n == 4)
                 _mm_storeu_ps(p + (i + 4 * g) * stride, lane[g]);

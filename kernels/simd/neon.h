@@ -71,7 +71,6 @@ SOFTFOCUS_INLINE size_t vm_first_lane(vm a)
 {
     return (size_t)__builtin_ctzll(vget_lane_u64(vreinterpret_u64_u16(vmovn_u32(a)), 0)) / 16;
 }
-SOFTFOCUS_INLINE vi vi_increment(vm m, vi a) { return vsubq_s32(a, vreinterpretq_s32_u32(m)); }
 SOFTFOCUS_INLINE vf vf_select(vm m, vf a, vf b) { return vbslq_f32(m, a, b); }
 SOFTFOCUS_INLINE vi vi_select(vm m, vi a, vi b) { return vbslq_s32(m, a, b); }
 SOFTFOCUS_INLINE vf vf_keep(vm m, vf a)

@@ -67,7 +67,6 @@ SOFTFOCUS_INLINE size_t vm_count(vm a)
     return (size_t)(UINT64_C(0x4332322132212110) >> (4 * _mm_movemask_ps(a)) & 15);
 }
 SOFTFOCUS_INLINE size_t vm_first_lane(vm a) { return (size_t)__builtin_ctz((unsigned)_mm_movemask_ps(a)); }
-SOFTFOCUS_INLINE vi vi_increment(vm m, vi a) { return _mm_sub_epi32(a, _mm_castps_si128(m)); }
 SOFTFOCUS_INLINE vf vf_select(vm m, vf a, vf b) { return _mm_or_ps(_mm_and_ps(m, a), _mm_andnot_ps(m, b)); }
 SOFTFOCUS_INLINE vi vi_select(vm m, vi a, vi b)
 {
