@@ -143,6 +143,10 @@ struct unwritten {
     const real *scratch;
 };
 
+/* Whether short rows' gradients are written beside the sums of the next batch: 1.03 to 1.08 times as fast with AVX-512, 0.95 to 0.99
+   with AVX2. */
+enum { SHORT_BESIDE = VF_LANES >= 16 };
+
 struct row_plan {
     size_t outer, batch;
     int streams; /* gradients go past the caches. e_j then stay in memory of our own, from a row's sum to its gradient; else they
@@ -182,6 +186,14 @@ SOFTFOCUS_INLINE struct row_write write_of(const struct softfocus_softmax_focal_
     return write;
 }
 
+/* After its row, where that does not stream. */
+SOFTFOCUS_INLINE void set_at_target(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan,
+                                    const struct unwritten *rows, size_t r)
+{
+    if (!plan->streams)
+        grad_row(args, plan, rows->inner + r)[class_of(rows->targets, r)] = rows->at_target[r];
+}
+
 SOFTFOCUS_PER_BATCH void write_rows(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan,
                                  const struct unwritten *rows, size_t begin)
 {
@@ -193,8 +205,7 @@ SOFTFOCUS_PER_BATCH void write_rows(const struct softfocus_softmax_focal_args *a
         }
         struct row_write write = write_of(args, plan, rows, r);
         write_row(&write, row_gradient);
-        if (!write.streams)
-            grad[class_of(rows->targets, r)] = rows->at_target[r];
+        set_at_target(args, plan, rows, r);
     }
 }
 
@@ -268,8 +279,10 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, con
         begin_write(&write, row_gradient);
     }
     vd sum = row_sum_exp(z, classes, is_short, hole, base, &beside, &none);
-    if (r < last->count)
+    if (r < last->count) {
         write_rest(&write, row_gradient);
+        set_at_target(args, plan, last, r);
+    }
     return sum;
 }
 
@@ -319,7 +332,7 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
             find_peaks(args, run, start, smaller(plan.batch, run.count - start), &peaks);
             start += peaks.count;
         }
-        if (!plan.streams) {
+        if (!plan.streams && !(is_short && SHORT_BESIDE)) {
             write_rows(args, &plan, &last, 0);
             last.count = 0;
         }
