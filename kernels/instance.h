@@ -29,7 +29,8 @@
 #define SOFTFOCUS_SELDOM static __attribute__((noinline, unused, cold))
 #endif
 
-/* Before a loop of a constant few turns, whose arrays would otherwise stay in memory: unrolled whatever its body comes to. */
+/* Before a loop of a constant few turns, whose arrays would otherwise stay in memory: unrolled whatever its body comes to. SHORT:
+   where clang does so by itself if it is worth it, and gcc (-O2) never does. */
 #ifdef __clang__
 #define SOFTFOCUS_UNROLL _Pragma("clang loop unroll(full)")
 #define SOFTFOCUS_UNROLL_SHORT

@@ -70,7 +70,7 @@ struct peaks {
 
 /* Of the peaks->count rows from `inner` on. */
 SOFTFOCUS_INLINE void find_peaks(const struct softfocus_log_softmax_args *args, size_t outer, size_t inner, int is_short,
-                              struct peaks *peaks)
+                                 struct peaks *peaks)
 {
     size_t classes = args->shape.classes;
     peaks->inner = inner;
@@ -170,7 +170,8 @@ SOFTFOCUS_REGIME void short_rows(const struct softfocus_log_softmax_args *args, 
 /* ---- Columns */
 
 struct columns_state {
-    vf max[BATCH_VECTORS], largest[BATCH_VECTORS]; /* of all classes; of those that are added up */
+    vf max[BATCH_VECTORS];
+    vf largest[BATCH_VECTORS]; /* what but_largest leaves: in the end the maximum, or NaN */
     vd rest[BATCH_VECTORS];
 };
 
@@ -224,7 +225,6 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
     struct columns_state *state = opaque;
     struct columns_sums *result = sums;
     for (size_t v = 0; v < batch->vectors; v++) {
-        /* The largest is the maximum, or NaN. */
         struct normalizer norm = normalizer(state->largest[v], state->rest[v], exp_unit(state->max[v]), vd_set1(0.0));
         result->high[v] = norm.high;
         result->low[v] = norm.low;

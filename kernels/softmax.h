@@ -245,7 +245,8 @@ SOFTFOCUS_INLINE void set_maxima(struct maxima *maxima, size_t count)
     vf_store(maxima->round, base.round);
 }
 
-/* The base of row r, which is not far. */
+/* The base of row r, which is not far. With 16 registers the constants that it is formed of had better be there: 0.9 to 1.0 times
+   as fast with what is stored. */
 SOFTFOCUS_INLINE struct exp_base base_of_row(const struct maxima *maxima, size_t r)
 {
     if (VF_LANES < 16)

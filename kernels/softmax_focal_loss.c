@@ -41,9 +41,9 @@ SOFTFOCUS_INLINE struct targets targets_at(const struct softfocus_softmax_focal_
 {
     struct targets targets;
     int64_t ignore_index = args->ignore_index;
-    const int64_t *wide = (const int64_t *)args->index + position;
-    const int32_t *narrow = (const int32_t *)args->index + position;
     int is_wide = args->index_type == SOFTFOCUS_I64;
+    const int64_t *wide = is_wide ? (const int64_t *)args->index + position : NULL;
+    const int32_t *narrow = is_wide ? NULL : (const int32_t *)args->index + position;
     if (count == VF_LANES && is_wide)
         for (size_t i = 0; i < VF_LANES; i++)
             targets.class[i] = target_or_ignored(wide[i], ignore_index);
@@ -195,7 +195,7 @@ SOFTFOCUS_INLINE void set_at_target(const struct softfocus_softmax_focal_args *a
 }
 
 SOFTFOCUS_PER_BATCH void write_rows(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan,
-                                 const struct unwritten *rows, size_t begin)
+                                    const struct unwritten *rows, size_t begin)
 {
     for (size_t r = begin; r < rows->count; r++) {
         real *grad = grad_row(args, plan, rows->inner + r);
@@ -287,8 +287,8 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, con
 }
 
 /* From the sums: the losses, and what gradients are formed of. */
-SOFTFOCUS_PER_BATCH void end_batch(const struct softfocus_softmax_focal_args *args, const struct peaks *peaks, vd rest[VF_LANES],
-                                struct unwritten *last, vd *sum)
+SOFTFOCUS_PER_BATCH void end_batch(const struct softfocus_softmax_focal_args *args, const struct peaks *peaks,
+                                   vd rest[VF_LANES], struct unwritten *last, vd *sum)
 {
     struct focal result = focal(args, peaks->targets, peaks->maxima.max, vf_load(peaks->target_logit),
                                 reduce_add_rows(rest, peaks->count), peaks->maxima.unit);
