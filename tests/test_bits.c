@@ -98,7 +98,7 @@ static void for_specs(const softfocus_test *test, const size_t (*shapes)[3], siz
 }
 
 static const size_t small_shapes[][3] = {{37, 10, 1}, {21, 2, 1}, {9, 4, 1},   {5, 65, 1},
-                                         {3, 701, 1}, {2, 5, 41}, {1, 30, 133}};
+                                         {35, 80, 1}, {3, 701, 1}, {2, 5, 41}, {1, 30, 133}};
 
 /* ---- Gradient or not ----------------------------------------------------------------------------------- */
 
@@ -220,7 +220,7 @@ static void any_split_of_nan(const softfocus_test *test, softfocus_case_spec spe
 
 static void by_split(const softfocus_test *test)
 {
-    static const size_t shapes[][3] = {{70, 2, 1}, {67, 10, 1}, {9, 65, 1},  {5, 701, 1},
+    static const size_t shapes[][3] = {{70, 2, 1}, {67, 10, 1}, {35, 65, 1}, {5, 701, 1},
                                        {6, 5, 41}, {1, 3, 150}, {1, 1, 150}, {1, 33, 70}};
     for_specs(test, shapes, COUNT(shapes), any_split);
     for_specs(test, shapes, COUNT(shapes), any_split_of_nan);
