@@ -15,7 +15,7 @@
 
 enum {
     GROUP = 4 * VF_LANES, /* elements of a tree of four vectors */
-    SHORT_VECTORS = 128 / VF_LANES,
+    SHORT_VECTORS = VF_TABLE_BITS ? 128 / VF_LANES : 2, /* 2: of no use, but small */
     SHORT_ROW = VF_TABLE_BITS ? 128 : 0, /* elements up to which a row is short: where there is a table */
     COLUMNS_SPLIT = VF_LANES >= 16 /* see add_group: 1.03 to 1.1 times as fast; with 16 registers 0.9 (clang) to 1.05 */
 };
