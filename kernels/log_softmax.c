@@ -248,7 +248,7 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_args *args, siz
 double SOFTFOCUS_INSTANCE(log_softmax)(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
 {
     if (args->logits.class_stride == 1 && args->log_probs.class_stride == 1 && args->shape.classes > FEW_CLASSES)
-        SHORT_ROW && args->shape.classes <= SHORT_ROW ? short_rows(args, begin, end) : rows(args, begin, end);
+        SHORT_ROW > 0 && args->shape.classes <= SHORT_ROW ? short_rows(args, begin, end) : rows(args, begin, end);
     else
         columns(args, begin, end);
     return 0.0;

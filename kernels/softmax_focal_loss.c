@@ -485,5 +485,5 @@ double SOFTFOCUS_INSTANCE(softmax_focal_loss)(const struct softfocus_softmax_foc
     int contiguous = args->logits.class_stride == 1 && (!args->grad.data || args->grad.class_stride == 1);
     if (!contiguous || args->shape.classes <= FEW_CLASSES)
         return columns(args, begin, end);
-    return SHORT_ROW && args->shape.classes <= SHORT_ROW ? short_rows(args, begin, end) : rows(args, begin, end);
+    return SHORT_ROW > 0 && args->shape.classes <= SHORT_ROW ? short_rows(args, begin, end) : rows(args, begin, end);
 }
