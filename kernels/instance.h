@@ -8,7 +8,8 @@
 
 #define SOFTFOCUS_INLINE static inline __attribute__((always_inline))
 
-/* For the regimes of a kernel: each is optimised by itself, with all registers to its own constants. */
+/* For the regimes of a kernel: each is optimised by itself, with all registers to its own constants. Not every
+   ISA has all of them. */
 #define SOFTFOCUS_REGIME static __attribute__((noinline, unused))
 
 /* For what several places of a kernel call, and too long to be in each. */

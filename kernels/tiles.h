@@ -338,7 +338,7 @@ SOFTFOCUS_INLINE void tile_load(real *tile, struct softfocus_view view, struct b
     for (; classes == n && is_packed(view, n) && (v + 1) * VF_LANES <= batch.count; v++) {                             \
         vf column[8];                                                                                                  \
         packed_load(element(view, batch.outer, 0, batch.inner + v * VF_LANES), n, column);                             \
-        SOFTFOCUS_UNROLL_SHORT                                                                                               \
+        SOFTFOCUS_UNROLL_SHORT                                                                                         \
         for (size_t k = 0; k < n; k++)                                                                                 \
             vf_store(tile + (v * n + k) * VF_LANES, column[k]);                                                        \
     }
@@ -406,7 +406,7 @@ SOFTFOCUS_INLINE void block_store(const struct column_tensors *tensors, const st
     for (; classes == n && is_packed(out, n) && (first + 1) * VF_LANES <= batch->count; first++) {                     \
         const real *x = columns_at(block->in, first, 0), *y = two ? columns_at(block->second, first, 0) : x;           \
         vf columns[8];                                                                                                 \
-        SOFTFOCUS_UNROLL_SHORT                                                                                               \
+        SOFTFOCUS_UNROLL_SHORT                                                                                         \
         for (size_t k = 0; k < n; k++, x += stride, y += second_stride)                                                \
             columns[k] = FINISH(x, y, k, first, 1);                                                                    \
         packed_store(element(out, batch->outer, 0, batch->inner + first * VF_LANES), n, columns);                      \
