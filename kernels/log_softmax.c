@@ -65,7 +65,7 @@ SOFTFOCUS_SELDOM vd row_sum_of_far(const real *z, size_t classes, float m, doubl
 struct peaks {
     size_t inner, count;
     struct maxima maxima;
-    vi group[VF_LANES]; /* as row_max_group gives it */
+    size_t hole[VF_LANES]; /* the first element of the group that has the maximum; of short rows nothing */
 };
 
 /* Of the peaks->count rows from `inner` on. */
@@ -73,12 +73,15 @@ SOFTFOCUS_INLINE void find_peaks(const struct softfocus_log_softmax_args *args, 
                                  struct peaks *peaks)
 {
     size_t classes = args->shape.classes;
+    vi group[VF_LANES];
     peaks->inner = inner;
     for (size_t r = 0; r < peaks->count; r++) {
         const real *z = element(args->logits, outer, 0, inner + r);
-        peaks->maxima.best[r] = is_short ? row_max(z, classes) : row_max_group(z, classes, &peaks->group[r]);
+        peaks->maxima.best[r] = is_short ? row_max(z, classes) : row_max_group(z, classes, &group[r]);
     }
     set_maxima(&peaks->maxima, peaks->count);
+    for (size_t r = 0; !is_short && r < peaks->count; r++)
+        peaks->hole[r] = group_of_max(peaks->maxima.best[r], group[r], peaks->maxima.m[r]);
 }
 
 /* A line of results that two rows share does not go past the caches, and a store that waits for its line holds up those after it:
@@ -101,7 +104,7 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, size_
     if (row_is_far(m)) {
         sum = row_sum_of_far(z, classes, m, again);
     } else {
-        struct hole hole = {is_short ? 0 : group_of_max(peaks->maxima.best[r], peaks->group[r], m), m, 1};
+        struct hole hole = {is_short ? 0 : peaks->hole[r], m, 1};
         struct exp_base base = base_of_row(&peaks->maxima, r);
         /* Wanted soon are a row of the next batch and the place of this row's results; from memory, which takes longer than a batch
            does and gives more at once than the L1 cache can wait for, a row of the batch after it, and nothing near but z. */
@@ -124,7 +127,7 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
 {
     size_t classes = args->shape.classes, end = run.inner + run.count;
     int streams = streams_rows_to(&args->shape, args->logits, args->log_probs);
-    size_t batch = rows_per_batch(classes, streams ? SMALL_BATCH : 3 * SMALL_BATCH / 2);
+    size_t batch = rows_per_batch(classes, streams ? SMALL_BATCH : BATCH_SIZE);
     struct unwritten last = {.count = 0};
     struct peaks peaks = {.count = 0};
     for (size_t inner = run.inner; inner < end || last.count > 0; inner += peaks.count) {
@@ -132,8 +135,8 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
         peaks.count = smaller(batch, end - inner);
         if (peaks.count > 0)
             find_peaks(args, run.outer, inner, is_short, &peaks);
-        /* Results beside the next sums: short rows 1.02 to 1.07 times as fast; longer ones only where they wait for memory. */
-        if (peaks.count == 0 || !(streams || is_short) || classes > LONG_ROW) {
+        /* Results beside the next sums: short rows 1.02 to 1.07 times as fast; of longer ones see CACHED_BESIDE. */
+        if (peaks.count == 0 || !(streams || is_short || CACHED_BESIDE) || classes > LONG_ROW) {
             write_rows(args, run.outer, &last, 0, streams);
             last.count = 0;
         }
