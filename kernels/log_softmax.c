@@ -191,14 +191,6 @@ SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
     }
 }
 
-SOFTFOCUS_INLINE vf columns_max(const struct block *block, size_t v, vf max)
-{
-    const real *z = columns_at(block->in, v, 0);
-    for (size_t k = 0; k < block->classes; k++, z += block->in.class_stride)
-        max = vf_max(max, vf_load(z));
-    return max;
-}
-
 SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf z, vf none, size_t class, size_t v, int whole)
 {
     const struct columns_sums *sums = opaque;
@@ -211,7 +203,7 @@ SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, cons
     struct columns_state *state = opaque;
     if (pass == 0) {
         for (size_t v = 0; v < batch->vectors; v++)
-            state->max[v] = columns_max(block, v, state->max[v]);
+            columns_max(block, v, &state->max[v], NULL, NULL);
         return;
     }
     struct exchange exchange = *block->exchange; /* a copy: no store may change it behind the compiler's back */

@@ -561,21 +561,53 @@ SOFTFOCUS_INLINE vd row_sum_exp(const real *z, size_t classes, int is_short, str
 
 SOFTFOCUS_INLINE vi class_number(size_t class) { return vi_set1((int32_t)(uint32_t)class); }
 
+/* Of *max and vector v of a block; by the order of the operands never NaN. Four chains, for a maximum takes longer than it takes
+   until the CPU can begin the next. With `target`, not NULL by a constant, the logits of these classes go to *at_target. */
+SOFTFOCUS_INLINE void columns_max(const struct block *block, size_t v, vf *max, const vi *target, vf *at_target)
+{
+    vf m[4] = {*max, *max, *max, *max};
+    vi number = class_number(block->first), targets[4]; /* as many less */
+    const real *z = columns_at(block->in, v, 0);
+    ptrdiff_t stride = block->in.class_stride;
+    size_t k = 0;
+    SOFTFOCUS_UNROLL_SHORT
+    for (size_t c = 0; c < 4; c++)
+        targets[c] = target ? vi_add(*target, vi_set1(-(int32_t)c)) : number;
+    for (; k + 4 <= block->classes; k += 4, z += 4 * stride) {
+        SOFTFOCUS_UNROLL_SHORT
+        for (size_t c = 0; c < 4; c++) {
+            vf x = vf_load(z + (ptrdiff_t)c * stride);
+            m[c] = vf_max(x, m[c]);
+            if (target)
+                *at_target = vf_select(vi_equal(targets[c], number), x, *at_target);
+        }
+        number = vi_add(number, vi_set1(4));
+    }
+    for (; k < block->classes; k++, z += stride) {
+        vf x = vf_load(z);
+        m[0] = vf_max(x, m[0]);
+        if (target)
+            *at_target = vf_select(vi_equal(*target, number), x, *at_target);
+        number = vi_add(number, vi_set1(1));
+    }
+    *max = vf_max(vf_max(m[0], m[1]), vf_max(m[2], m[3]));
+}
+
 /* What a sum leaves out in each lane: a class by its number, or (`max`, a constant) the maximum. */
 struct column_hole {
     vi class;
     int max;
 };
 
-/* The sum over up to four classes. With `keeps` the exponentials take the place of what they are of. */
-SOFTFOCUS_INLINE void columns_group(real *z, ptrdiff_t stride, size_t class, size_t n, struct column_hole hole,
+/* The sum over `n` classes, of `most`, a constant of up to four. With `keeps` the exponentials take the place of what they are of. */
+SOFTFOCUS_INLINE void columns_group(real *z, ptrdiff_t stride, size_t class, size_t n, size_t most, struct column_hole hole,
                                     struct exp_base base, int far, int keeps, struct exp_sum *sum, vf *largest)
 {
     struct exp_group group;
     SOFTFOCUS_UNROLL
     for (size_t c = 0; c < 4; c++) {
         set_no_term(&group, c);
-        if (c >= n)
+        if (c >= most || c >= n)
             continue;
         vf x = vf_load(z + (ptrdiff_t)c * stride);
         set_term(&group, c, hole.max ? but_largest(largest, x) : x, base, far);
@@ -597,10 +629,18 @@ struct column_sum {
     int keeps;
 };
 
+/* What is not a whole group is one by itself (1.02 to 1.04 times as fast as a choice at each of its classes), but where speed does not
+   depend on it. */
 SOFTFOCUS_INLINE void next_group(struct column_sum *of, struct exp_base base, int far, struct exp_sum *sum, vf *largest)
 {
-    columns_group(of->z, of->stride, of->class, of->end - of->class, of->hole, base, far, of->keeps, sum, largest);
-    of->class += 4;
+    size_t n = smaller(of->end - of->class, 4);
+    if (far)
+        columns_group(of->z, of->stride, of->class, n, 4, of->hole, base, far, of->keeps, sum, largest);
+    else if (n == 4)
+        columns_group(of->z, of->stride, of->class, 4, 4, of->hole, base, far, of->keeps, sum, largest);
+    else
+        columns_group(of->z, of->stride, of->class, n, 3, of->hole, base, far, of->keeps, sum, largest);
+    of->class += n;
     of->z += 4 * of->stride;
     if (of->class / 4 % SETTLE_GROUPS == 0)
         settle(sum, COLUMNS_SPLIT);
@@ -642,12 +682,11 @@ SOFTFOCUS_INLINE vd columns_sum_exp(const struct block *block, size_t v, struct 
     struct exp_base base = exp_base(m, 0);
     vf top = *largest;
     struct exp_sum terms = no_terms(sum);
-    while (of.class < of.end && to_exchange(exchange)) {
+    while (of.class < of.end) {
         next_group(&of, base, 0, &terms, &top);
-        exchange_some(exchange, result);
+        if (to_exchange(exchange))
+            exchange_some(exchange, result);
     }
-    while (of.class < of.end)
-        next_group(&of, base, 0, &terms, &top);
     settle(&terms, COLUMNS_SPLIT);
     *largest = top;
     return terms.sum;

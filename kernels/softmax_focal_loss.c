@@ -402,20 +402,6 @@ SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
     }
 }
 
-SOFTFOCUS_INLINE void columns_max(struct columns_state *state, const struct block *block, size_t v)
-{
-    vf max = state->max[v], at_target = state->target_logit[v];
-    vi target = vi_load(state->targets[v].class);
-    const real *z = columns_at(block->in, v, 0);
-    for (size_t k = 0; k < block->classes; k++, z += block->in.class_stride) {
-        vf x = vf_load(z);
-        max = vf_max(max, x);
-        at_target = vf_select(vi_equal(target, class_number(block->first + k)), x, at_target);
-    }
-    state->max[v] = max;
-    state->target_logit[v] = at_target;
-}
-
 /* From e_j, or z_j of a block of some classes. */
 SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf x, vf none, size_t class, size_t v, int whole)
 {
@@ -432,8 +418,10 @@ SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, cons
 {
     struct columns_state *state = opaque;
     if (pass == 0) {
-        for (size_t v = 0; v < batch->vectors; v++)
-            columns_max(state, block, v);
+        for (size_t v = 0; v < batch->vectors; v++) {
+            vi target = vi_load(state->targets[v].class);
+            columns_max(block, v, &state->max[v], &target, &state->target_logit[v]);
+        }
         return;
     }
     struct exchange exchange = *block->exchange; /* a copy: no store may change it behind the compiler's back */
