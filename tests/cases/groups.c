@@ -110,6 +110,10 @@ static void layouts(const softfocus_case_kernel *kernel, uint64_t seed, softfocu
                 emit_both(&walk, spec);
             }
     }
+    /* More rows than a batch of them, which are written beside the sums of the next: but for the gaps. */
+    softfocus_case_spec spec = shaped(kernel, 53, 135, 1);
+    spec.output_layout = SOFTFOCUS_LAYOUT_PADDED;
+    emit_both(&walk, spec);
 }
 
 static void alignments(const softfocus_case_kernel *kernel, uint64_t seed, softfocus_case_visit *visit,
