@@ -122,11 +122,10 @@ enum {
                           aligned (1000 elements; at 80 it costs 4 %) */
     FURTHER_ROW = VF_LANES >= 16 ? 128 : 512, /* elements from which on rows from memory are fetched two batches before: 1.1 to 1.3
                                                  times as fast (log-softmax; with AVX2 0.94 at 128, 1.05 to 1.1 at 1000) */
-    LONG_ROW = 1 << 16, /* elements up to which two rows (256 KB each) fit an L2 cache */
     CACHED_BESIDE = VF_LANES >= 8 /* whether results that stay in the caches are written beside the sums of the next batch as those
-                                     that stream are: arithmetic and the L2 cache wait less for each other (1000 classes and more:
+                                     that stream are: arithmetic and the caches wait less for each other (1000 classes and more:
                                      log-softmax 1.07 to 1.15 times as fast with AVX-512, 1.02 to 1.1 with AVX2, loss with gradient
-                                     1.02 to 1.17; SSE 0.93 to 1.04) */
+                                     1.02 to 1.17; 131072 and 256000 classes 1.1 to 1.3; SSE 0.93 to 1.04) */
 };
 
 /* The row a batch further on; of the last batch's, some row that there is. */
