@@ -332,6 +332,7 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
             find_peaks(args, run, start, smaller(plan.batch, run.count - start), &peaks);
             start += peaks.count;
         }
+        /* Rows longer than a batch have their e_j in the gradient's place, in memory: beside the next sums 0.88 to 1.0 times. */
         if (!plan.streams && (is_short ? !SHORT_BESIDE : !CACHED_BESIDE || classes > BATCH_SIZE)) {
             write_rows(args, &plan, &last, 0);
             last.count = 0;
