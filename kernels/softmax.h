@@ -114,7 +114,7 @@ SOFTFOCUS_INLINE vf but_largest(vf *largest, vf x)
  * Rows are worked on in batches: the maxima of all, their sums, the work per position (in vectors across rows), the results. */
 enum {
     BATCH_SIZE = 4096,  /* elements: 16 KB, so that a batch with its results fits an L1 cache of 32 KB (the second read hits it), */
-    SMALL_BATCH = 2048, /* or with its results the next one. What is best between them was measured (Zen 4) */
+    SMALL_BATCH = 2048, /* or with its results the next one. Which is best where was measured (Zen 4) */
     STREAM_ROW = 512,  /* elements below which too many lines belong to two rows, and are written in two parts, to be streamed */
     STREAM_OWN_LINES = VF_LANES >= 16 ? 1 : 256, /* where none does: 1.05 to 1.5 times as fast at 64 to 256 with AVX-512, while
                                                     lines in two halves take 1.1 times the time up to 128 */
@@ -589,7 +589,7 @@ SOFTFOCUS_INLINE void columns_max(const struct block *block, size_t v, vf *max, 
             *at_target = vf_select(vi_equal(*target, number), x, *at_target);
         number = vi_add(number, vi_set1(1));
     }
-    *max = vf_max(vf_max(m[0], m[1]), vf_max(m[2], m[3]));
+    *max = max4(m[0], m[1], m[2], m[3]);
 }
 
 /* What a sum leaves out in each lane: a class by its number, or (`max`, a constant) the maximum. */

@@ -110,7 +110,7 @@ static void layouts(const softfocus_case_kernel *kernel, uint64_t seed, softfocu
                 emit_both(&walk, spec);
             }
     }
-    /* More rows than a batch of them, which are written beside the sums of the next: but for the gaps. */
+    /* More rows than a batch of them: written beside the sums of the next, but not the gaps after them. */
     softfocus_case_spec spec = shaped(kernel, 53, 135, 1);
     spec.output_layout = SOFTFOCUS_LAYOUT_PADDED;
     emit_both(&walk, spec);
