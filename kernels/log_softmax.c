@@ -26,31 +26,47 @@ SOFTFOCUS_INLINE struct normalizer normalizer(vf max, vd scaled_rest, vd unit, v
 SOFTFOCUS_INLINE vf row_log_prob(const struct row_write *write, vf z, size_t i)
 {
     (void)i;
-    return vf_sub(vf_sub(z, write->a), write->b);
+    return vf_sub(vf_sub(z, write->of.a), write->of.b);
 }
 
 /* A batch of rows whose results are still to be written. */
 struct unwritten {
     size_t inner, count;
-    float high[VF_LANES], low[VF_LANES];
+    float high[ROW_PLACES], low[ROW_PLACES];
 };
 
-SOFTFOCUS_INLINE struct row_write write_of(const struct softfocus_log_softmax_args *args, size_t outer,
-                                           const struct unwritten *rows, size_t r, int streams)
+struct row_plan {
+    size_t outer, begin, end, batch; /* the rows of a run */
+    int streams, joins;              /* whether results go past the caches, and then by joined rows (see begin_stream) */
+};
+
+SOFTFOCUS_INLINE struct row_numbers numbers_of(const struct unwritten *rows, size_t place)
 {
-    return (struct row_write){.from = element(args->logits, outer, 0, rows->inner + r),
-                              .to = element(args->log_probs, outer, 0, rows->inner + r),
-                              .classes = args->shape.classes,
-                              .a = vf_set1(rows->high[r]),
-                              .b = vf_set1(rows->low[r]),
-                              .streams = streams};
+    return (struct row_numbers){.a = vf_set1(rows->high[place]), .b = vf_set1(rows->low[place])};
 }
 
-SOFTFOCUS_INLINE void write_rows(const struct softfocus_log_softmax_args *args, size_t outer, const struct unwritten *rows,
-                                 size_t begin, int streams)
+SOFTFOCUS_INLINE struct row_write write_of(const struct softfocus_log_softmax_args *args, const struct row_plan *plan,
+                                           const struct unwritten *rows, size_t r)
 {
-    for (size_t r = begin; r < rows->count; r++) {
-        struct row_write write = write_of(args, outer, rows, r, streams);
+    size_t inner = rows->inner + r;
+    const real *from = element(args->logits, plan->outer, 0, inner);
+    return (struct row_write){.from = from,
+                              .to = element(args->log_probs, plan->outer, 0, inner),
+                              .classes = args->shape.classes,
+                              .streams = plan->streams,
+                              .of = numbers_of(rows, FIRST_PLACE + r),
+                              .joins_before = plan->joins && inner > plan->begin,
+                              .joins_next = plan->joins && inner + 1 < plan->end,
+                              .before = numbers_of(rows, FIRST_PLACE + r - 1),
+                              .before_end = from}; /* rows that are joined lie one after the other */
+}
+
+/* Of those from row `begin` on: what is not written beside a sum. Structs go by value, so that those of the caller may be in registers. */
+SOFTFOCUS_SHARED void write_rows(const struct softfocus_log_softmax_args *args, struct row_plan plan, struct unwritten rows,
+                                 size_t begin)
+{
+    for (size_t r = begin; r < rows.count; r++) {
+        struct row_write write = write_of(args, &plan, &rows, r);
         write_row(&write, row_log_prob);
     }
 }
@@ -89,16 +105,17 @@ SOFTFOCUS_INLINE void find_peaks(const struct softfocus_log_softmax_args *args, 
 SOFTFOCUS_INLINE void fetch_last_line(const real *row, size_t classes) { __builtin_prefetch(row + classes - 1, 1, 3); }
 
 /* The sum over row r, and beside it row r of the batch before, as far as that is still to be written. */
-SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, size_t outer, const struct peaks *peaks, size_t r,
-                            size_t batch, int streams, int is_short, const struct unwritten *last, double *again)
+SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, const struct row_plan *plan,
+                            const struct peaks *peaks, size_t r, int is_short, const struct unwritten *last, double *again)
 {
-    size_t classes = args->shape.classes;
+    size_t classes = args->shape.classes, outer = plan->outer, batch = plan->batch;
+    int streams = plan->streams;
     const real *z = element(args->logits, outer, 0, peaks->inner + r);
     float m = peaks->maxima.m[r];
     struct row_write write = {.streams = 0};
     vd sum;
     if (r < last->count) {
-        write = write_of(args, outer, last, r, streams);
+        write = write_of(args, plan, last, r);
         begin_write(&write, row_log_prob);
     }
     if (row_is_far(m)) {
@@ -114,7 +131,9 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, size_
         int past = streams && classes >= FURTHER_ROW;
         struct beside beside = {.fetches = 2, .near = past ? z : next, .further = past ? further : streams ? next : results,
                                 .writes = 1, .write = &write, .result = row_log_prob};
-        if (streams)
+        if (plan->joins)
+            fetch_pages(results, classes);
+        else if (streams)
             fetch_last_line(results, classes);
         sum = row_sum_exp(z, classes, is_short, hole, base, &beside, again);
     }
@@ -123,21 +142,25 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, size_
     return sum;
 }
 
-SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args, struct run run, int is_short)
+SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args, struct run run, int is_short, int streams)
 {
-    size_t classes = args->shape.classes, end = run.inner + run.count;
-    int streams = streams_rows_to(&args->shape, args->logits, args->log_probs);
-    size_t batch = rows_per_batch(classes, streams ? SMALL_BATCH : BATCH_SIZE);
+    size_t end = run.inner + run.count;
+    struct row_plan plan = {.outer = run.outer,
+                            .begin = run.inner,
+                            .end = end,
+                            .batch = rows_per_batch(args->shape.classes, streams ? SMALL_BATCH : BATCH_SIZE),
+                            .streams = streams,
+                            .joins = streams && joins_rows(&args->shape, args->logits, args->log_probs)};
     struct unwritten last = {.count = 0};
     struct peaks peaks = {.count = 0};
     for (size_t inner = run.inner; inner < end || last.count > 0; inner += peaks.count) {
         /* Maxima are found while the results before them wait for their logarithms. */
-        peaks.count = smaller(batch, end - inner);
+        peaks.count = smaller(plan.batch, end - inner);
         if (peaks.count > 0)
             find_peaks(args, run.outer, inner, is_short, &peaks);
         /* Results beside the next sums: short rows 1.02 to 1.07 times as fast; of longer ones see CACHED_BESIDE. */
         if (peaks.count == 0 || !(streams || is_short || CACHED_BESIDE)) {
-            write_rows(args, run.outer, &last, 0, streams);
+            write_rows(args, plan, last, 0);
             last.count = 0;
         }
         if (peaks.count == 0)
@@ -145,29 +168,44 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
         vd rest[VF_LANES];
         double again[VF_LANES] = {0};
         for (size_t r = 0; r < peaks.count; r++)
-            rest[r] = sum_row(args, run.outer, &peaks, r, batch, streams, is_short, &last, &again[r]);
-        write_rows(args, run.outer, &last, peaks.count, streams);
+            rest[r] = sum_row(args, &plan, &peaks, r, is_short, &last, &again[r]);
+        if (peaks.count < last.count)
+            write_rows(args, plan, last, peaks.count);
         vd sums = reduce_add_rows(rest, peaks.count);
         struct normalizer norm = normalizer(peaks.maxima.max, sums, peaks.maxima.unit, vd_load(again));
+        last.high[FIRST_PLACE - 1] = last.high[FIRST_PLACE + last.count - 1];
+        last.low[FIRST_PLACE - 1] = last.low[FIRST_PLACE + last.count - 1];
         last.inner = inner;
         last.count = peaks.count;
-        vf_store(last.high, norm.high);
-        vf_store(last.low, norm.low);
+        vf_store(last.high + FIRST_PLACE, norm.high);
+        vf_store(last.low + FIRST_PLACE, norm.low);
     }
     if (streams)
         vf_stream_end();
 }
 
+SOFTFOCUS_INLINE int streams_results(const struct softfocus_log_softmax_args *args)
+{
+    return streams_rows_to(&args->shape, args->logits, args->log_probs, STREAM_STEP);
+}
+
 SOFTFOCUS_REGIME void rows(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
 {
+    int streams = streams_results(args);
     while (begin < end)
-        rows_of_run(args, take_run(args->shape, &begin, end), 0);
+        rows_of_run(args, take_run(args->shape, &begin, end), 0, streams);
 }
 
 SOFTFOCUS_REGIME void short_rows(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
 {
     while (begin < end)
-        rows_of_run(args, take_run(args->shape, &begin, end), 1);
+        rows_of_run(args, take_run(args->shape, &begin, end), 1, 0);
+}
+
+SOFTFOCUS_REGIME void short_rows_past_caches(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
+{
+    while (begin < end)
+        rows_of_run(args, take_run(args->shape, &begin, end), 1, 1);
 }
 
 /* ---- Columns */
@@ -242,9 +280,12 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_args *args, siz
 
 double SOFTFOCUS_INSTANCE(log_softmax)(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
 {
-    if (args->logits.class_stride == 1 && args->log_probs.class_stride == 1 && args->shape.classes > FEW_CLASSES)
-        SHORT_ROW > 0 && args->shape.classes <= SHORT_ROW ? short_rows(args, begin, end) : rows(args, begin, end);
-    else
+    int contiguous = args->logits.class_stride == 1 && args->log_probs.class_stride == 1;
+    if (!contiguous || args->shape.classes <= FEW_CLASSES)
         columns(args, begin, end);
+    else if (SHORT_ROW == 0 || args->shape.classes > SHORT_ROW)
+        rows(args, begin, end);
+    else
+        streams_results(args) ? short_rows_past_caches(args, begin, end) : short_rows(args, begin, end);
     return 0.0;
 }

@@ -6,7 +6,10 @@
 
 typedef float real; /* the element type of the tensors of this instance */
 
-enum { FETCH_STEP = 64 / sizeof(real) /* elements of a cache line */ };
+enum {
+    FETCH_STEP = 64 / sizeof(real), /* elements of a cache line, */
+    PAGE = 4096 / sizeof(real)      /* and of a page, at least */
+};
 
 SOFTFOCUS_INLINE real *element(struct softfocus_view view, size_t outer, size_t class, size_t inner)
 {

@@ -327,12 +327,16 @@ SOFTFOCUS_INLINE struct columns tile_columns(real *tile, struct softfocus_view v
                            : (struct columns){tile, VF_LANES, classes * VF_LANES};
 }
 
-/* `classes` classes of the batch, from class `first` on, into a tile. May write up to three vectors past a vector's classes:
-   there come the next one's, or the room that TILE_SLACK is. Structs go by value: the address of one that a function has been
-   given is one through which any store of a vector may write, for all that the compiler knows. */
-SOFTFOCUS_INLINE void tile_load(real *tile, struct softfocus_view view, struct batch batch, size_t first, size_t classes)
+/* `classes` classes of the batch's vectors from v on, from class `first` on, into a tile. May write up to three vectors past a
+   vector's classes: there come the next one's, or the room that TILE_SLACK is. One function for all kernels of an ISA (tiles.c), since
+   it is long. Structs go by value: the address of one that a function has been given is one through which any store of a vector
+   may write, for all that the compiler knows. */
+#define tile_load_from SOFTFOCUS_INSTANCE(tile_load_from)
+void tile_load_from(real *tile, struct softfocus_view view, struct batch batch, size_t first, size_t classes, size_t v);
+
+/* All classes of a batch. Packed rows by themselves: a call for each tile would cost them up to 12 %. */
+SOFTFOCUS_INLINE void tile_load(real *tile, struct softfocus_view view, struct batch batch, size_t classes)
 {
-    struct columns columns = tile_columns(tile, view, &batch, classes);
     size_t v = 0;
 #define LOAD_PACKED(n)                                                                                                 \
     for (; classes == n && is_packed(view, n) && (v + 1) * VF_LANES <= batch.count; v++) {                             \
@@ -346,30 +350,8 @@ SOFTFOCUS_INLINE void tile_load(real *tile, struct softfocus_view view, struct b
     LOAD_PACKED(4)
     LOAD_PACKED(8)
 #undef LOAD_PACKED
-    for (; is_rows(view) && (v + 1) * VF_LANES <= batch.count; v++)
-        for (size_t k = 0; k < classes; k += 4) {
-            const real *source = element(view, batch.outer, first + k, batch.inner + v * VF_LANES);
-            real *target = tile + (v * classes + k) * VF_LANES;
-            vf column[4];
-            if (k + 4 <= classes)
-                vf_load_columns(source, view.inner_stride, 4, column);
-            else
-                vf_load_columns(source, view.inner_stride, classes - k, column);
-            SOFTFOCUS_UNROLL_SHORT
-            for (size_t c = 0; c < 4; c++)
-                vf_store(target + c * VF_LANES, column[c]);
-        }
-    for (size_t k = 0; k < classes; k++)
-        for (size_t w = v; w < batch.vectors; w++)
-            vf_store(columns_at(columns, w, k),
-                     lanes_load(element(view, batch.outer, first + k, batch.inner + w * VF_LANES), view.inner_stride,
-                               batch_lanes(&batch, w)));
-}
-
-/* The same, where little depends on it. */
-SOFTFOCUS_SELDOM void tile_load_seldom(real *tile, struct softfocus_view view, struct batch batch, size_t first, size_t classes)
-{
-    tile_load(tile, view, batch, first, classes);
+    if (v < batch.vectors)
+        tile_load_from(tile, view, batch, 0, classes, v);
 }
 
 /* A block where its passes find it: a tile of all classes, which is loaded; of some classes, whole vectors of neighbours where they
@@ -381,7 +363,7 @@ SOFTFOCUS_INLINE struct columns block_load(real *tile, const struct softfocus_vi
         return tile_columns(tile, *view, batch, block->classes);
     if (is_planes(*view) && batch->count % VF_LANES == 0)
         return (struct columns){element(*view, batch->outer, block->first, batch->inner), view->class_stride, VF_LANES};
-    tile_load_seldom(tile, *view, *batch, block->first, block->classes);
+    tile_load_from(tile, *view, *batch, block->first, block->classes, 0);
     return tile_columns(tile, *view, batch, block->classes);
 }
 
@@ -472,7 +454,7 @@ SOFTFOCUS_INLINE void work_on_batch(const struct column_tensors *tensors, const 
     size_t classes = tensors->shape.classes, step = whole ? classes : BLOCK_CLASSES;
     int fetches = !whole && wants_fetches(tensors);
     if (whole && !loaded)
-        tile_load(tile, tensors->in, *batch, 0, classes);
+        tile_load(tile, tensors->in, *batch, classes);
     kernel->begin(state, batch);
     for (size_t pass = 0; pass < kernel->passes; pass++)
         for (size_t first = 0; first < classes; first += step) {
@@ -646,7 +628,7 @@ SOFTFOCUS_INLINE void for_two_columns(const struct column_tensors *tensors, size
         next = next_batch(&plan.walk);
         work_on_batch(tensors, &batch, plan.whole, loaded, kernel, room->state, room->sums[0], room->tiles[0], &exchange);
         if (plan.whole && !loaded)
-            tile_load(room->tiles[1], tensors->second, batch, 0, tensors->shape.classes);
+            tile_load(room->tiles[1], tensors->second, batch, tensors->shape.classes);
         if (plan.exchanges)
             exchange = exchange_of(tensors, &batch, &batch, &next, plan.walk.width, room->tiles[0], room->tiles[1], room->sums[0]);
         loaded = to_exchange(&exchange);

@@ -159,10 +159,14 @@ static void any_tasks_of_nan(const softfocus_test *test, softfocus_case_spec spe
 static const size_t large_shapes[][3] = {
     {20011, 2, 1}, {5003, 10, 1}, {1301, 37, 1}, {5, 3, 3001}, {1, 5, 9001}};
 
+/* The same, of results that go past the caches, in rows that share lines. */
+static const size_t streamed_shapes[][3] = {{2301, 701, 1}};
+
 static void by_tasks(const softfocus_test *test)
 {
     for_specs(test, large_shapes, COUNT(large_shapes), any_tasks);
     for_specs(test, large_shapes, COUNT(large_shapes), any_tasks_of_nan);
+    for_specs(test, streamed_shapes, COUNT(streamed_shapes), any_tasks);
 }
 
 /* ---- Alignment ----------------------------------------------------------------------------------------- */
@@ -275,17 +279,21 @@ static void by_mode(const softfocus_test *test)
 
 /* ---- In place -------------------------------------------------------------------------------------------- */
 
-/* Outputs of this size (6 MiB and more, but for the last) go past the caches, but not in place. */
+/* Outputs of this size (6 MiB and more, but for the last) go past the caches, but not in place. A normalizer of 1e-60 makes gradients
+   infinite, but for those of ignored rows. */
 static void by_place(const softfocus_test *test)
 {
     static const struct {
         size_t outer, classes, inner, misalignment;
         softfocus_case_logits logits;
-    } shapes[] = {{2250, 701, 1, 3, SOFTFOCUS_LOGITS_NORMAL},
-                  {3080, 512, 1, 5, SOFTFOCUS_LOGITS_LARGE},
-                  {11, 21, 7201, 0, SOFTFOCUS_LOGITS_GAPS},
-                  {3, 150, 3600, 0, SOFTFOCUS_LOGITS_NORMAL},
-                  {9, 65, 1, 1, SOFTFOCUS_LOGITS_NORMAL}};
+        double gamma, normalizer;
+    } shapes[] = {{2250, 701, 1, 3, SOFTFOCUS_LOGITS_NORMAL, 2.0, 0.0},
+                  {3080, 512, 1, 5, SOFTFOCUS_LOGITS_LARGE, 2.0, 0.0},
+                  {17401, 91, 1, 1, SOFTFOCUS_LOGITS_LARGE, 2.0, 0.0},
+                  {5300, 300, 1, 0, SOFTFOCUS_LOGITS_NORMAL, 0.0, 1e-60},
+                  {11, 21, 7201, 0, SOFTFOCUS_LOGITS_GAPS, 2.0, 0.0},
+                  {3, 150, 3600, 0, SOFTFOCUS_LOGITS_NORMAL, 2.0, 0.0},
+                  {9, 65, 1, 1, SOFTFOCUS_LOGITS_NORMAL, 2.0, 0.0}};
     softfocus_context context = context_for(test);
     for (size_t s = 0; s < COUNT(shapes); s++) {
         softfocus_case_spec spec = softfocus_case_spec_defaults(test->subject);
@@ -295,6 +303,9 @@ static void by_place(const softfocus_test *test)
         spec.misalignment = shapes[s].misalignment;
         spec.guard_front = 1;
         spec.logits = shapes[s].logits;
+        spec.gamma = shapes[s].gamma;
+        spec.normalizer = shapes[s].normalizer;
+        spec.reduction = spec.normalizer > 0.0 ? SOFTFOCUS_MEAN : SOFTFOCUS_NONE;
         spec.targets = SOFTFOCUS_TARGETS_IGNORED;
         spec.seed = softfocus_test_seed() + s;
         bits apart = run(&spec, &context);
