@@ -71,12 +71,6 @@ SOFTFOCUS_SHARED void write_rows(const struct softfocus_log_softmax_args *args, 
     }
 }
 
-/* The far form, for all who need it. */
-SOFTFOCUS_SELDOM vd row_sum_of_far(const real *z, size_t classes, float m, double *again)
-{
-    return row_sum_far(z, classes, (struct hole){0, m, 1}, m, NULL, again);
-}
-
 /* A batch of rows. */
 struct peaks {
     size_t inner, count;
@@ -119,7 +113,7 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, const
         begin_write(&write, row_log_prob);
     }
     if (row_is_far(m)) {
-        sum = row_sum_of_far(z, classes, m, again);
+        sum = row_sum_far(z, classes, (struct hole){0, m, 1}, m, NULL, again);
     } else {
         struct hole hole = {is_short ? 0 : peaks->hole[r], m, 1};
         struct exp_base base = base_of_row(&peaks->maxima, r);

@@ -59,8 +59,8 @@ SOFTFOCUS_INLINE void row_rest(const real *log_probs, const real *g, size_t i, s
     row_part(log_probs, g, i, classes, minus_sum, out);
 }
 
-/* As many groups from element i on as there are, past the caches; the element after them. The address of each page of a long row is
-   asked for two pages before: 1.02 to 1.05 times as fast at 32000 classes and more (see fetch_pages). */
+/* From element i, which a cache line begins with, as many lines as there are, past the caches; the element after them. Pages
+   from the third on: see fetch_pages. */
 SOFTFOCUS_INLINE size_t row_stream(const real *log_probs, const real *g, size_t i, size_t classes, vf minus_sum, real *out)
 {
     while (i + GROUP <= classes) {
@@ -72,21 +72,47 @@ SOFTFOCUS_INLINE size_t row_stream(const real *log_probs, const real *g, size_t 
             for (size_t v = i; v < i + GROUP; v += VF_LANES)
                 vf_stream(out + v, row_vector(log_probs, g, v, minus_sum));
     }
+    for (; i + STREAM_STEP <= classes; i += STREAM_STEP)
+        SOFTFOCUS_UNROLL_SHORT
+        for (size_t v = i; v < i + STREAM_STEP; v += VF_LANES)
+            vf_stream(out + v, row_vector(log_probs, g, v, minus_sum));
     return i;
 }
 
+/* The line that this row shares with the row before, which ends at `head` elements of it. */
+SOFTFOCUS_INLINE void row_joint(const real *log_probs, const real *g, size_t head, vf minus_before, vf minus_sum, real *out)
+{
+    SOFTFOCUS_UNROLL_SHORT
+    for (size_t v = 0; v < STREAM_STEP; v += VF_LANES) {
+        ptrdiff_t at = (ptrdiff_t)(head + v) - STREAM_STEP;
+        vf minus = vf_select(lanes_before(at), minus_before, minus_sum);
+        vf_stream(out + at, gradient(vf_load(log_probs + at), vf_load(g + at), minus));
+    }
+}
+
+/* The neighbours of a row with which it shares lines, and the sum of the one before. */
+struct joints {
+    int before, next;
+    vf minus_before;
+};
+
 /* `streams` is a constant: loops for both in one function are too many for constants to stay in registers from row to row (1.2
-   times the time at 80 classes). */
-SOFTFOCUS_INLINE void row(const real *log_probs, const real *g, size_t classes, int streams, real *out)
+   times the time at 80 classes). Gives what `minus_before` is to the next row. */
+SOFTFOCUS_INLINE vf row(const real *log_probs, const real *g, size_t classes, int streams, struct joints joints, real *out)
 {
     vf minus_sum = vf_set1((float)-row_sum(g, classes));
     size_t i = 0;
     if (streams) {
         size_t head = before_line(out, classes);
-        row_rest(log_probs, g, 0, head, minus_sum, out);
+        if (joints.before && head > 0)
+            row_joint(log_probs, g, head, joints.minus_before, minus_sum, out);
+        else
+            row_rest(log_probs, g, 0, head, minus_sum, out);
         i = row_stream(log_probs, g, head, classes, minus_sum, out);
     }
-    row_rest(log_probs, g, i, classes, minus_sum, out);
+    if (!joints.next)
+        row_rest(log_probs, g, i, classes, minus_sum, out);
+    return minus_sum;
 }
 
 SOFTFOCUS_INLINE int streams_gradient(const struct softfocus_log_softmax_backward_args *args)
@@ -97,12 +123,19 @@ SOFTFOCUS_INLINE int streams_gradient(const struct softfocus_log_softmax_backwar
 
 SOFTFOCUS_INLINE void rows_form(const struct softfocus_log_softmax_backward_args *args, size_t begin, size_t end, int streams)
 {
+    int joins = streams && joins_rows(&args->shape, args->log_probs, args->grad_logits) &&
+                joins_rows(&args->shape, args->grad_log_probs, args->grad_logits);
     while (begin < end) {
         struct run run = take_run(args->shape, &begin, end);
-        for (size_t i = 0; i < run.count; i++)
-            row(element(args->log_probs, run.outer, 0, run.inner + i),
-                element(args->grad_log_probs, run.outer, 0, run.inner + i), args->shape.classes, streams,
-                element(args->grad_logits, run.outer, 0, run.inner + i));
+        vf minus_before = vf_set1(0.0f);
+        for (size_t i = 0; i < run.count; i++) {
+            if (streams && i + 1 < run.count)
+                fetch_pages(element(args->grad_logits, run.outer, 0, run.inner + i + 1), args->shape.classes);
+            struct joints joints = {joins && i > 0, joins && i + 1 < run.count, minus_before};
+            minus_before = row(element(args->log_probs, run.outer, 0, run.inner + i),
+                               element(args->grad_log_probs, run.outer, 0, run.inner + i), args->shape.classes, streams, joints,
+                               element(args->grad_logits, run.outer, 0, run.inner + i));
+        }
     }
 }
 

@@ -141,6 +141,9 @@ SOFTFOCUS_INLINE int joins_rows(const struct softfocus_shape *shape, struct soft
     return JOIN_ROWS && classes >= STREAM_STEP && in.inner_stride == classes && out.inner_stride == classes;
 }
 
+/* Of a vector from element `at` of a row, which may be below 0, the lanes of the row before. */
+SOFTFOCUS_INLINE vm lanes_before(ptrdiff_t at) { return vm_first(at < 0 ? smaller((size_t)-at, VF_LANES) : 0); }
+
 /* `least`: elements from which on rows stream, where no line is written in two parts. */
 SOFTFOCUS_INLINE int streams_rows_to(const struct softfocus_shape *shape, struct softfocus_view in, struct softfocus_view out,
                                      size_t least)
@@ -332,7 +335,7 @@ SOFTFOCUS_INLINE void begin_stream(struct row_write *write, row_result *result)
         ptrdiff_t at = (ptrdiff_t)(head + v) - STREAM_STEP; /* of this row's elements */
         vf theirs = result(&before, vf_load(write->before_end + at), classes + (size_t)at);
         vf ours = result(write, vf_load(write->from + at), (size_t)at);
-        vf_stream(write->to + at, vf_select(vm_first(at < 0 ? smaller((size_t)-at, VF_LANES) : 0), theirs, ours));
+        vf_stream(write->to + at, vf_select(lanes_before(at), theirs, ours));
     }
     write->done = head;
 }
@@ -353,10 +356,14 @@ SOFTFOCUS_INLINE void write_group(struct row_write *write, row_result *result)
     for (size_t v = 0; v < 4; v++)
         x[v] = write_vector(write, write->done + v * VF_LANES, result);
     real *to = write->to + write->done;
-    if (write->streams)
+    if (write->streams) {
+        if (write->done % PAGE < GROUP && /* see fetch_pages */
+            write->done + 2 * PAGE < write->classes)
+            __builtin_prefetch(to + 2 * PAGE, 1, 3);
         SOFTFOCUS_UNROLL_SHORT
         for (size_t v = 0; v < 4; v++)
             vf_stream(to + v * VF_LANES, x[v]);
+    }
     else
         SOFTFOCUS_UNROLL_SHORT
         for (size_t v = 0; v < 4; v++)
@@ -393,12 +400,12 @@ SOFTFOCUS_INLINE void write_row(struct row_write *write, row_result *result)
 }
 
 /* A line of each page of a row's results, some time before they stream: stores past the caches to a page whose address the CPU has
-   still to find hold up those after them (from memory: log-softmax of 1000 classes and of 32000 and more 1.07 to 1.1 times as
-   fast, focal loss with gradient at 80 to 1000 1.0 to 1.1). */
+   still to find hold up those after them. Of long rows the first two pages, and any other two pages before it. From memory, log-softmax
+   1.1 times as fast at 91 classes and more, focal loss with gradient 1.0 to 1.1, backward 1.02 to 1.12. */
 SOFTFOCUS_INLINE void fetch_pages(const real *row, size_t classes)
 {
-    size_t past = (uintptr_t)row / sizeof(real) % PAGE;
-    for (size_t i = (PAGE - past) % PAGE; i < classes; i += PAGE)
+    size_t past = (uintptr_t)row / sizeof(real) % PAGE, end = smaller(classes, 2 * PAGE);
+    for (size_t i = (PAGE - past) % PAGE; i < end; i += PAGE)
         __builtin_prefetch(row + i, 1, 3);
 }
 
@@ -509,20 +516,9 @@ SOFTFOCUS_INLINE vd whole_groups(const real *z, size_t skip, size_t count, struc
     return sum.sum;
 }
 
-/* The same sum where m is so large that exp needs its far form: rare, and so a short loop, in which each group looks for the
-   hole. */
-SOFTFOCUS_INLINE vd row_sum_far(const real *z, size_t classes, struct hole hole, float m, real *keep, double *again)
-{
-    struct exp_base base = exp_base(vf_set1(m), 1);
-    struct beside beside = {.keeps = keep != NULL, .keep = keep};
-    struct exp_sum sum = no_terms(vd_set1(0.0));
-    size_t equal = 0;
-    for (size_t i = 0; i < classes; i += GROUP)
-        row_group(z, classes, i, hole, base, 1, &beside, &sum, &equal);
-    if (hole.by_value)
-        *again = (double)equal - 1.0;
-    return sum.sum;
-}
+/* The same sum where m is so large that exp needs its far form, for all who need it (shared.c). `keep` and `again` may be NULL. */
+#define row_sum_far SOFTFOCUS_INSTANCE(row_sum_far)
+vd row_sum_far(const real *z, size_t classes, struct hole hole, float m, real *keep, double *again);
 
 SOFTFOCUS_INLINE int row_is_far(float m) { return !(__builtin_fabsf(m) < EXP_REACH); }
 
@@ -707,17 +703,9 @@ SOFTFOCUS_INLINE void next_group(struct column_sum *of, struct exp_base base, in
         settle(sum, COLUMNS_SPLIT);
 }
 
-/* The far form, for all who need it. */
-SOFTFOCUS_SELDOM vd columns_sum_far(const struct column_sum *of, vd sum, vf *largest)
-{
-    struct column_sum rest = *of;
-    struct exp_base base = exp_base(rest.m, 1);
-    struct exp_sum terms = no_terms(sum);
-    while (rest.class < rest.end)
-        next_group(&rest, base, 1, &terms, largest);
-    settle(&terms, COLUMNS_SPLIT);
-    return terms.sum;
-}
+/* The far form, for all who need it (shared.c). */
+#define columns_sum_far SOFTFOCUS_INSTANCE(columns_sum_far)
+vd columns_sum_far(const struct column_sum *of, vd sum, vf *largest);
 
 /* As row_sum_exp, for vector v of a block, added to `sum`. Where the hole is the maximum, *largest is that of the blocks before and
    becomes that of this one, too. Beside it goes what there is to exchange, with results by `result`. */

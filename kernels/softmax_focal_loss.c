@@ -245,13 +245,6 @@ SOFTFOCUS_SHARED void write_rest_of_rows(const struct softfocus_softmax_focal_ar
     write_rows(args, &plan, &rows, begin);
 }
 
-/* The far form, for all who need it. */
-SOFTFOCUS_SELDOM vd row_sum_of_far(const real *z, size_t classes, size_t target, float m, real *keep)
-{
-    double none;
-    return row_sum_far(z, classes, (struct hole){target, 0.0f, 0}, m, keep, &none);
-}
-
 /* A batch of rows. */
 struct peaks {
     size_t inner, position, count;
@@ -293,7 +286,7 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, con
     double none;
     if (!args->grad.data) {
         struct beside next = {.fetches = 1, .near = element(args->logits, plan->outer, 0, after)};
-        return row_is_far(m) ? row_sum_of_far(z, classes, hole.at, m, NULL)
+        return row_is_far(m) ? row_sum_far(z, classes, hole, m, NULL, NULL)
                              : row_sum_exp(z, classes, is_short, hole, base, &next, &none);
     }
     struct row_write write = {.streams = 0};
@@ -302,7 +295,7 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, con
                             .keep = plan->streams ? scratch + r * plan->step : grad_row(args, plan, inner),
                             .near = next, .further = plan->streams ? next : grad_row(args, plan, after)};
     if (row_is_far(m))
-        return row_sum_of_far(z, classes, hole.at, m, beside.keep);
+        return row_sum_far(z, classes, hole, m, beside.keep, NULL);
     if (plan->streams)
         fetch_pages(grad_row(args, plan, inner), classes);
     if (r < last->count) {

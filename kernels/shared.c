@@ -1,5 +1,5 @@
-/* The long part of tiles.h, which needs no copy in each kernel. */
-#include "kernels/tiles.h"
+/* What the kernels of an ISA share and call: too long for a copy in each, which would be no faster. */
+#include "kernels/softmax.h"
 
 void tile_load_from(real *tile, struct softfocus_view view, struct batch batch, size_t first, size_t classes, size_t v)
 {
@@ -22,4 +22,29 @@ void tile_load_from(real *tile, struct softfocus_view view, struct batch batch, 
             vf_store(columns_at(columns, w, k),
                      lanes_load(element(view, batch.outer, first + k, batch.inner + w * VF_LANES), view.inner_stride,
                                batch_lanes(&batch, w)));
+}
+
+/* Short loops, in which each group looks for the hole. */
+SOFTFOCUS_RARE vd row_sum_far(const real *z, size_t classes, struct hole hole, float m, real *keep, double *again)
+{
+    struct exp_base base = exp_base(vf_set1(m), 1);
+    struct beside beside = {.keeps = keep != NULL, .keep = keep};
+    struct exp_sum sum = no_terms(vd_set1(0.0));
+    size_t equal = 0;
+    for (size_t i = 0; i < classes; i += GROUP)
+        row_group(z, classes, i, hole, base, 1, &beside, &sum, &equal);
+    if (again)
+        *again = (double)equal - 1.0;
+    return sum.sum;
+}
+
+SOFTFOCUS_RARE vd columns_sum_far(const struct column_sum *of, vd sum, vf *largest)
+{
+    struct column_sum rest = *of;
+    struct exp_base base = exp_base(rest.m, 1);
+    struct exp_sum terms = no_terms(sum);
+    while (rest.class < rest.end)
+        next_group(&rest, base, 1, &terms, largest);
+    settle(&terms, COLUMNS_SPLIT);
+    return terms.sum;
 }
