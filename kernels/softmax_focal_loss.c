@@ -124,11 +124,12 @@ SOFTFOCUS_INLINE struct focal focal(const struct softfocus_softmax_focal_args *a
     return result;
 }
 
-/* Hands out the losses of `count` positions from `position` on, and adds them to *sum. */
-SOFTFOCUS_INLINE void keep_losses(const struct softfocus_softmax_focal_args *args, size_t position, size_t count, vd loss,
-                                  vd *sum)
+/* Hands out the losses of `count` positions from `position` on, and adds them to *sum, but for the first `repeated`. */
+SOFTFOCUS_INLINE void keep_losses(const struct softfocus_softmax_focal_args *args, size_t position, size_t count, size_t repeated,
+                                  vd loss, vd *sum)
 {
-    *sum = vd_add(*sum, loss);
+    vf added = vf_select(vm_first(repeated), vf_set1(0.0f), vf_set1(1.0f));
+    *sum = vd_add(*sum, repeated ? vd_select_less(vd_set1(0.0), vd_widen(added), loss, vd_set1(0.0)) : loss);
     if (args->focal.loss)
         vf_store_part(args->focal.loss + position, vd_narrow(loss), count);
 }
@@ -316,7 +317,7 @@ SOFTFOCUS_PER_BATCH void end_batch(const struct softfocus_softmax_focal_args *ar
 {
     struct focal result = focal(args, peaks->targets, peaks->maxima.max, vf_load(peaks->target_logit),
                                 reduce_add_rows(rest, peaks->count), peaks->maxima.unit);
-    keep_losses(args, peaks->position, peaks->count, result.loss, sum);
+    keep_losses(args, peaks->position, peaks->count, 0, result.loss, sum);
     keep_last_row(last);
     last->inner = peaks->inner;
     last->count = args->grad.data ? peaks->count : 0;
@@ -495,7 +496,8 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
     for (size_t v = 0; v < batch->vectors; v++) {
         struct focal result = focal(state->args, state->targets[v], state->max[v], state->target_logit[v], state->rest[v],
                                     exp_unit(state->max[v]));
-        keep_losses(state->args, batch->position + v * VF_LANES, batch_lanes(batch, v), result.loss, &state->sum);
+        keep_losses(state->args, batch->position + v * VF_LANES, batch_lanes(batch, v), v == 0 ? batch->repeated : 0, result.loss,
+                    &state->sum);
         state->base[v] = exp_base(state->max[v], 1);
         done->targets[v] = state->targets[v];
         done->first[v] = result.factor.first;

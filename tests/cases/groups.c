@@ -225,7 +225,8 @@ static void hard_rows(const softfocus_case_kernel *kernel, uint64_t seed, softfo
 static void options(const softfocus_case_kernel *kernel, uint64_t seed, softfocus_case_visit *visit,
                     void *argument)
 {
-    static const size_t shapes[][3] = {{37, 10, 1}, {3, 5, 41}};
+    /* The last: more classes than a tile holds, where a run ends with a part of a vector. */
+    static const size_t shapes[][3] = {{37, 10, 1}, {3, 5, 41}, {1, 130, 61}};
     static const double alphas[] = {-1.0, 0.0, 0.25, 1.0};
     static const double normalizers[] = {0.0, 0.0, 12.5, 1e-3};
     static const softfocus_reduction reductions[] = {SOFTFOCUS_NONE, SOFTFOCUS_MEAN, SOFTFOCUS_SUM};
