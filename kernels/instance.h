@@ -9,7 +9,8 @@
 #define SOFTFOCUS_INLINE static inline __attribute__((always_inline))
 
 /* For the regimes of a kernel: each is optimised by itself, with all registers to its own constants. Not every
-   ISA has all of them. At a line of their own, or where a linker puts them changes a loop's time by up to 10 % (short rows, AVX2). */
+   ISA has all of them. Each begins at a cache line, or where a linker puts it changes a loop's time by up to 10 % (short rows,
+   AVX2). */
 #define SOFTFOCUS_REGIME static __attribute__((noinline, unused, aligned(64)))
 
 /* For what several places of a kernel call, and too long to be in each. */

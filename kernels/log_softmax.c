@@ -35,6 +35,7 @@ struct unwritten {
     float high[ROW_PLACES], low[ROW_PLACES];
 };
 
+/* How a run is worked on. */
 struct row_plan {
     size_t outer, begin, end, batch; /* the rows of a run */
     int streams, joins;              /* whether results go past the caches, and then by joined rows (see begin_stream) */
@@ -61,7 +62,8 @@ SOFTFOCUS_INLINE struct row_write write_of(const struct softfocus_log_softmax_ar
                               .before_end = from}; /* rows that are joined lie one after the other */
 }
 
-/* Of those from row `begin` on: what is not written beside a sum. Structs go by value, so that those of the caller may be in registers. */
+/* Of those from row `begin` on: what is not written beside a sum. Structs go by value, so that those of the caller may be in
+   registers. */
 SOFTFOCUS_SHARED void write_rows(const struct softfocus_log_softmax_args *args, struct row_plan plan, struct unwritten rows,
                                  size_t begin)
 {

@@ -115,9 +115,10 @@ SOFTFOCUS_INLINE vf but_largest(vf *largest, vf x)
 enum {
     BATCH_SIZE = 4096,  /* elements: 16 KB, so that a batch with its results fits an L1 cache of 32 KB (the second read hits it), */
     SMALL_BATCH = 2048, /* or with its results the next one. Which is best where was measured (Zen 4) */
-    STREAM_ROW = 512,  /* elements below which too many lines are written in two parts, each with a row of its own, to be streamed */
-    JOIN_ROWS = VF_LANES >= 8, /* whether a line that two rows share is written once, see begin_stream: log-softmax from memory 1.15 to
-                                  1.5 times as fast at 91 to 500 classes, 1.05 to 1.3 at 1000; with SSE 1.0 to 1.07, for some kB */
+    STREAM_ROW = 512,  /* elements below which too many lines are written in two parts, with two rows, for rows to be streamed */
+    JOIN_ROWS = VF_LANES >= 8, /* whether a line that two rows share is written once, see begin_stream: log-softmax from memory 1.15
+                                  to 1.5 times as fast at 91 to 500 classes, 1.05 to 1.3 at 1000 (0.97 to 1.08 at 91 to 1000 while
+                                  nobody else wants memory, in huge pages); with SSE 1.0 to 1.07, for some kB */
     ALIGNED_ROW = 128, /* elements from which on results are written by whole cache lines: 1.05 times as fast where rows are not
                           aligned (1000 elements; at 80 it costs 4 %) */
     FURTHER_ROW = VF_LANES >= 16 ? 128 : 512, /* elements from which on rows from memory are fetched two batches before: 1.1 to 1.3
@@ -284,8 +285,8 @@ struct row_write {
     size_t classes, done; /* of these elements, how many are written */
     int streams;          /* past the caches */
     struct row_numbers of;
-    int joins_before, joins_next; /* whether the line that the row before ends in is left to this row, and this row's to the next; */
-    struct row_numbers before;    /* then the row before's, */
+    int joins_before, joins_next; /* whether the line that the row before ends in is left to this row, and this row's to the next */
+    struct row_numbers before;    /* then, of the row before, its numbers, */
     const real *before_end;       /* and the end of what its results come from */
 };
 
@@ -315,8 +316,8 @@ SOFTFOCUS_INLINE void write_head(struct row_write *write, size_t head, row_resul
         write_part(write, head - write->done, result);
 }
 
-/* Up to the first whole line. Of a line that two rows share, one part by itself would have to go through the caches, which fetch the
-   line first, while other stores wait; so it goes with the second row, to which both results are known. */
+/* Up to the first whole line. Of a line that two rows share, one part by itself would have to go through the caches, which fetch
+   the line first, while other stores wait; so it is written once, with the second row, by when both rows' numbers are known. */
 SOFTFOCUS_INLINE void begin_stream(struct row_write *write, row_result *result)
 {
     size_t classes = write->classes, head = before_line(write->to, classes);
@@ -357,17 +358,16 @@ SOFTFOCUS_INLINE void write_group(struct row_write *write, row_result *result)
         x[v] = write_vector(write, write->done + v * VF_LANES, result);
     real *to = write->to + write->done;
     if (write->streams) {
-        if (write->done % PAGE < GROUP && /* see fetch_pages */
-            write->done + 2 * PAGE < write->classes)
+        if (write->done % PAGE < GROUP && write->done + 2 * PAGE < write->classes) /* see fetch_pages */
             __builtin_prefetch(to + 2 * PAGE, 1, 3);
         SOFTFOCUS_UNROLL_SHORT
         for (size_t v = 0; v < 4; v++)
             vf_stream(to + v * VF_LANES, x[v]);
-    }
-    else
+    } else {
         SOFTFOCUS_UNROLL_SHORT
         for (size_t v = 0; v < 4; v++)
             vf_store(to + v * VF_LANES, x[v]);
+    }
     write->done += GROUP;
 }
 
@@ -399,9 +399,10 @@ SOFTFOCUS_INLINE void write_row(struct row_write *write, row_result *result)
     write_rest(write, result);
 }
 
-/* A line of each page of a row's results, some time before they stream: stores past the caches to a page whose address the CPU has
-   still to find hold up those after them. Of long rows the first two pages, and any other two pages before it. From memory, log-softmax
-   1.1 times as fast at 91 classes and more, focal loss with gradient 1.0 to 1.1, backward 1.02 to 1.12. */
+/* A line of each page of a row's results, some time before they stream: stores past the caches to a page whose address the CPU
+   has still to find hold up those after them. Of long rows the first two pages here, and each other one two pages before it, in the
+   loop. From memory, log-softmax 1.1 times as fast at 91 classes and more, focal loss with gradient 1.0 to 1.1, backward 1.02 to
+   1.12. */
 SOFTFOCUS_INLINE void fetch_pages(const real *row, size_t classes)
 {
     size_t past = (uintptr_t)row / sizeof(real) % PAGE, end = smaller(classes, 2 * PAGE);

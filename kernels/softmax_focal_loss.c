@@ -238,8 +238,8 @@ SOFTFOCUS_PER_BATCH void write_rows(const struct softfocus_softmax_focal_args *a
     }
 }
 
-/* The same, where speed does not depend on it. Structs go by value, so that those of the caller may be in registers (short rows 1.05
-   times as fast). */
+/* The same, where speed does not depend on it. Structs go by value, so that those of the caller may be in registers (short rows
+   1.05 times as fast). */
 SOFTFOCUS_SHARED void write_rest_of_rows(const struct softfocus_softmax_focal_args *args, struct row_plan plan,
                                          struct unwritten rows, size_t begin)
 {

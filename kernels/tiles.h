@@ -329,8 +329,8 @@ SOFTFOCUS_INLINE struct columns tile_columns(real *tile, struct softfocus_view v
 }
 
 /* `classes` classes of the batch's vectors from v on, from class `first` on, into a tile. May write up to three vectors past a
-   vector's classes: there come the next one's, or the room that TILE_SLACK is. One function for all kernels of an ISA (tiles.c), since
-   it is long. Structs go by value: the address of one that a function has been given is one through which any store of a vector
+   vector's classes: there come the next one's, or the room that TILE_SLACK is. One function for all kernels of an ISA (shared.c),
+   since it is long. Structs go by value: the address of one that a function has been given is one through which any store of a vector
    may write, for all that the compiler knows. */
 #define tile_load_from SOFTFOCUS_INSTANCE(tile_load_from)
 void tile_load_from(real *tile, struct softfocus_view view, struct batch batch, size_t first, size_t classes, size_t v);
@@ -491,9 +491,9 @@ struct walk {
     struct softfocus_shape shape;
     size_t begin, end, width;
     int splits;  /* what is less than a vector in a run is a batch by itself */
-    int repeats; /* a run's last vector is filled up with positions before it, whose results are formed twice: 1.15 to 1.25 times as
-                    fast at 64 x 91 x 100 and 64 x 150 x 100, since parts of vectors lie in no tile and are not exchanged. Not in
-                    place, where what they are formed of may be gone */
+    int repeats; /* a run's last vector is filled up with positions before it, whose results are formed twice: log-softmax 1.15 to
+                    1.25 times as fast at 64 x 91 x 100 and 64 x 150 x 100, since parts of vectors have to be copied to be read,
+                    and are not exchanged. Not in place, where what they are formed of may be gone */
     struct run run;
     size_t start; /* of the next batch in the run */
 };
