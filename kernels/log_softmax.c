@@ -35,12 +35,6 @@ struct unwritten {
     float high[ROW_PLACES], low[ROW_PLACES];
 };
 
-/* How a run is worked on. */
-struct row_plan {
-    size_t outer, begin, end, batch; /* the rows of a run */
-    int streams, joins;              /* whether results go past the caches, and then by joined rows (see begin_stream) */
-};
-
 SOFTFOCUS_INLINE struct row_numbers numbers_of(const struct unwritten *rows, size_t place)
 {
     return (struct row_numbers){.a = vf_set1(rows->high[place]), .b = vf_set1(rows->low[place])};
@@ -56,8 +50,8 @@ SOFTFOCUS_INLINE struct row_write write_of(const struct softfocus_log_softmax_ar
                               .classes = args->shape.classes,
                               .streams = plan->streams,
                               .of = numbers_of(rows, FIRST_PLACE + r),
-                              .joins_before = plan->joins && inner > plan->begin,
-                              .joins_next = plan->joins && inner + 1 < plan->end,
+                              .joins_before = joins_before(plan, inner),
+                              .joins_next = joins_next(plan, inner),
                               .before = numbers_of(rows, FIRST_PLACE + r - 1),
                               .before_end = from}; /* rows that are joined lie one after the other */
 }

@@ -279,15 +279,25 @@ struct row_numbers {
     vf special_result; /* which is this */
 };
 
+/* How a run of rows is worked on. */
+struct row_plan {
+    size_t outer, begin, end, batch; /* the rows, from begin to end - 1, and how many at once */
+    int streams, joins;              /* whether results go past the caches, and then by joined rows (see begin_stream) */
+};
+
+/* Whether the line that the row before ends in is left to this row, and this row's to the next. */
+SOFTFOCUS_INLINE int joins_before(const struct row_plan *plan, size_t inner) { return plan->joins && inner > plan->begin; }
+SOFTFOCUS_INLINE int joins_next(const struct row_plan *plan, size_t inner) { return plan->joins && inner + 1 < plan->end; }
+
 struct row_write {
     const real *from;
     real *to;
     size_t classes, done; /* of these elements, how many are written */
     int streams;          /* past the caches */
     struct row_numbers of;
-    int joins_before, joins_next; /* whether the line that the row before ends in is left to this row, and this row's to the next */
-    struct row_numbers before;    /* then, of the row before, its numbers, */
-    const real *before_end;       /* and the end of what its results come from */
+    int joins_before, joins_next;
+    struct row_numbers before; /* if it joins the row before, that one's, */
+    const real *before_end;    /* and the end of what its results come from */
 };
 
 /* Where a batch keeps its rows' numbers: after those of the row before. */

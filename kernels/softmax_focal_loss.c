@@ -163,13 +163,9 @@ enum { SHORT_BESIDE = VF_LANES >= 16 };
 /* Elements from which on gradients stream: 1.05 to 1.25 times as fast at 64 to 384 with AVX-512, 0.9 to 1.0 with AVX2. */
 enum { STREAM_LEAST = VF_LANES >= 16 ? 64 : 256 };
 
-struct row_plan {
-    size_t outer, begin, end, batch; /* the rows of a run */
-    int joins;   /* whether they are joined, see begin_stream */
-    int streams; /* gradients go past the caches. e_j then stay in memory of our own, from a row's sum to its gradient; else they
-                    are in the gradient's place */
-    size_t step; /* in that memory, from row to row: whole lines */
-};
+/* Where gradients stream, e_j stay in memory of our own, from a row's sum to its gradient; else they are in the gradient's place. So
+   far from row to row in that memory: whole lines. */
+SOFTFOCUS_INLINE size_t scratch_step(size_t classes) { return (classes + STREAM_STEP - 1) / STREAM_STEP * STREAM_STEP; }
 
 /* With the gradient at the target in its place where it streams: a store there afterwards would wait for memory. */
 SOFTFOCUS_INLINE vf row_gradient(const struct row_write *write, vf e, size_t i)
@@ -206,12 +202,12 @@ SOFTFOCUS_INLINE struct row_write write_of(const struct softfocus_softmax_focal_
                               .classes = args->shape.classes,
                               .streams = plan->streams,
                               .of = numbers_of(rows, FIRST_PLACE + r),
-                              .joins_before = plan->joins && inner > plan->begin,
-                              .joins_next = plan->joins && inner + 1 < plan->end,
+                              .joins_before = joins_before(plan, inner),
+                              .joins_next = joins_next(plan, inner),
                               .before = numbers_of(rows, FIRST_PLACE + r - 1)};
-    write.from = plan->streams ? rows->scratch + r * plan->step : write.to;
+    write.from = plan->streams ? rows->scratch + r * scratch_step(write.classes) : write.to;
     if (plan->joins)
-        write.before_end = r > 0 ? write.from - plan->step + write.classes : write.from; /* or the copy before the first row */
+        write.before_end = r > 0 ? write.from - scratch_step(write.classes) + write.classes : write.from; /* or the copy before the first row */
     return write;
 }
 
@@ -293,7 +289,7 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, con
     struct row_write write = {.streams = 0};
     const real *next = element(args->logits, plan->outer, 0, after);
     struct beside beside = {.keeps = 1, .fetches = 2, .writes = 1, .write = &write, .result = row_gradient,
-                            .keep = plan->streams ? scratch + r * plan->step : grad_row(args, plan, inner),
+                            .keep = plan->streams ? scratch + r * scratch_step(classes) : grad_row(args, plan, inner),
                             .near = next, .further = plan->streams ? next : grad_row(args, plan, after)};
     if (row_is_far(m))
         return row_sum_far(z, classes, hole, m, beside.keep, NULL);
@@ -342,8 +338,7 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
                             .end = run.inner + run.count,
                             .batch = rows_per_batch(classes, size),
                             .joins = streams && joins_rows(&args->shape, args->grad, args->grad),
-                            .streams = streams,
-                            .step = (classes + STREAM_STEP - 1) / STREAM_STEP * STREAM_STEP};
+                            .streams = streams};
     struct unwritten last = {.count = 0};
     struct peaks peaks = {.count = 0};
     find_peaks(args, run, 0, smaller(plan.batch, run.count), &peaks);
@@ -359,13 +354,13 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
             }
             rest[r] = live ? sum_row(args, &plan, &peaks, r, is_short, own, &last) : vd_set1(0.0);
             if (!live && streams)
-                zero_row(own + r * plan.step, classes);
+                zero_row(own + r * scratch_step(classes), classes);
         }
         if (peaks.count < last.count)
             write_rest_of_rows(args, plan, last, peaks.count);
         last.scratch = own;
         for (size_t i = 0; plan.joins && i < STREAM_STEP; i++) /* as much of the last row as the next batch's first may share */
-            scratch[(number + 1) % 2][i] = own[(peaks.count - 1) * plan.step + classes - STREAM_STEP + i];
+            scratch[(number + 1) % 2][i] = own[(peaks.count - 1) * scratch_step(classes) + classes - STREAM_STEP + i];
         end_batch(args, &peaks, rest, &last, &sum);
         /* The next maxima are found while these results wait for their logarithms. */
         peaks.count = 0;
@@ -387,8 +382,7 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
 
 SOFTFOCUS_INLINE int streams_gradient(const struct softfocus_softmax_focal_args *args)
 {
-    return args->shape.classes <= BATCH_SIZE && args->shape.classes >= STREAM_LEAST &&
-           streams_rows_to(&args->shape, args->logits, args->grad, STREAM_LEAST);
+    return args->shape.classes <= BATCH_SIZE && streams_rows_to(&args->shape, args->logits, args->grad, STREAM_LEAST);
 }
 
 SOFTFOCUS_INLINE double rows_of(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end, int is_short,
