@@ -1,7 +1,8 @@
 /* The public functions: check everything, bring the axes into the form that the kernels are fast on, run one kernel.
  *
- * Each call goes the same way: take_context, checks (the first failure ends it, and goes to context->error), then the
- * softfocus_fp_* pair around all arithmetic. Nothing is written before all checks have passed. */
+ * Each call goes the same way: take_context, checks (the first failure ends it, and goes to context->error), then the kernel.
+ * All arithmetic, that of a loss's checks as well, is between softfocus_fp_enter and softfocus_fp_leave. Nothing is written before
+ * all checks have passed. */
 #include "dispatch/dispatch.h"
 #include "dispatch/fp.h"
 #include "dispatch/run.h"
@@ -137,6 +138,14 @@ static struct softfocus_work work_of(const struct softfocus_shape *shape, const 
     return work;
 }
 
+/* Runs a kernel that has no sum, and nothing to compute before or after it. */
+static void run_map(const softfocus_context *context, softfocus_invoke *invoke, const void *args, struct softfocus_work work)
+{
+    softfocus_fp_state caller = softfocus_fp_enter();
+    softfocus_run(context, invoke, args, work, &caller);
+    softfocus_fp_leave(caller);
+}
+
 /* The checks that all maps and losses share for a second tensor of the same shape. */
 static softfocus_status check_like(const softfocus_tensor *tensor, const softfocus_tensor *other, const char *name,
                                    struct softfocus_blame *blame)
@@ -178,7 +187,7 @@ softfocus_status softfocus_log_softmax(const softfocus_context *from, const soft
     join_positions((struct views){&args.shape, {&args.logits, &args.log_probs}, 2});
     struct softfocus_work work = work_of(&args.shape, &args.logits);
     work.joins = 1;
-    softfocus_run(&context, softfocus_invoke_log_softmax, &args, work);
+    run_map(&context, softfocus_invoke_log_softmax, &args, work);
     return SOFTFOCUS_OK;
 }
 
@@ -213,7 +222,7 @@ softfocus_status softfocus_log_softmax_backward(const softfocus_context *from, c
     struct softfocus_log_softmax_backward_args args = {shape_of(log_probs), view_of(log_probs), view_of(grad_log_probs),
                                                        view_of(grad_logits)};
     join_positions((struct views){&args.shape, {&args.log_probs, &args.grad_log_probs, &args.grad_logits}, 3});
-    softfocus_run(&context, softfocus_invoke_log_softmax_backward, &args, work_of(&args.shape, &args.log_probs));
+    run_map(&context, softfocus_invoke_log_softmax_backward, &args, work_of(&args.shape, &args.log_probs));
     return SOFTFOCUS_OK;
 }
 
@@ -361,7 +370,7 @@ softfocus_status softfocus_softmax_focal_loss(const softfocus_context *from, con
                                                     .focal = focal_args(&call, divisor)};
         join_positions((struct views){&args.shape, {&args.logits, &args.grad}, 2});
         struct softfocus_work work = work_of(&args.shape, &args.logits);
-        write_loss(&call, softfocus_run(&context, softfocus_invoke_softmax_focal_loss, &args, work), divisor);
+        write_loss(&call, softfocus_run(&context, softfocus_invoke_softmax_focal_loss, &args, work, &caller), divisor);
     }
     softfocus_fp_leave(caller);
     return finish(&context, status, &blame);
@@ -423,7 +432,7 @@ softfocus_status softfocus_sigmoid_focal_loss(const softfocus_context *from, con
         if (args.shape.classes == 1)
             join_positions(views);
         struct softfocus_work work = {elements, 1, SHORT_LINE_PIECE, 0};
-        write_loss(&call, softfocus_run(&context, softfocus_invoke_sigmoid_focal_loss, &args, work), divisor);
+        write_loss(&call, softfocus_run(&context, softfocus_invoke_sigmoid_focal_loss, &args, work, &caller), divisor);
     }
     softfocus_fp_leave(caller);
     return finish(&context, status, &blame);

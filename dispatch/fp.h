@@ -1,6 +1,6 @@
 /* The floating-point environment of the kernels: rounding to nearest, no flush to zero, no traps. A caller's settings change
- * no result and are as before afterwards, exception flags included. Entered by each task (run.c), and by api.c for its own
- * arithmetic. */
+ * no result and are as before afterwards, exception flags included. Entered by api.c for a call, left while run.c calls a
+ * parallel_for, and entered by each task of that. */
 #ifndef SOFTFOCUS_DISPATCH_FP_H
 #define SOFTFOCUS_DISPATCH_FP_H
 

@@ -1,12 +1,10 @@
 /* The split of a problem over threads.
  *
  * The units are cut into chunks by the problem's shape alone. Each chunk's sum goes to a place of its own, and the caller
- * adds them in order: the same bits for any number of threads. A task takes a range of chunks, in the floating-point
- * environment that the kernels expect. */
+ * adds them in order: the same bits for any number of threads. A task takes a range of chunks. */
 #include "dispatch/run.h"
 
 #include "dispatch/dispatch.h"
-#include "dispatch/fp.h"
 
 enum {
     CHUNK_MAX = 256,        /* partial sums, on the stack */
@@ -38,15 +36,20 @@ static size_t boundary(const struct split *split, size_t chunk)
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
-static void run_task(void *argument, size_t task)
+static void run_chunks(struct split *split, size_t task)
 {
-    struct split *split = argument;
-    softfocus_fp_state caller = softfocus_fp_enter();
     size_t end = fraction(split->chunks, task + 1, split->tasks), next;
     for (size_t chunk = fraction(split->chunks, task, split->tasks); chunk < end; chunk = next) {
         next = split->joins ? end : chunk + 1;
         split->sums[chunk] = split->invoke(split->kernels, split->args, boundary(split, chunk), boundary(split, next));
     }
+}
+
+/* For parallel_for, in whose threads there may be any environment. */
+static void run_task(void *argument, size_t task)
+{
+    softfocus_fp_state caller = softfocus_fp_enter();
+    run_chunks(argument, task);
     softfocus_fp_leave(caller);
 }
 
@@ -71,7 +74,7 @@ static size_t chunks_of(struct softfocus_work work)
 }
 
 double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke, const void *args,
-                     struct softfocus_work work)
+                     struct softfocus_work work, softfocus_fp_state *caller)
 {
     if (work.units == 0)
         return 0.0;
@@ -84,9 +87,12 @@ double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke,
     split.joins = work.joins;
     split.chunks = chunks_of(work);
     split.tasks = context->parallel_for && context->threads > 1 ? smaller(split.chunks, context->threads) : 1;
-    if (split.tasks == 1)
-        run_task(&split, 0);
-    else
+    if (split.tasks == 1) {
+        run_chunks(&split, 0);
+    } else { /* which may run other work than ours, and make threads that inherit the environment */
+        softfocus_fp_leave(*caller);
         context->parallel_for(context->pool, split.tasks, run_task, &split);
+        *caller = softfocus_fp_enter();
+    }
     return work.joins ? 0.0 : add(split.sums, split.chunks);
 }

@@ -2,6 +2,7 @@
 #ifndef SOFTFOCUS_DISPATCH_RUN_H
 #define SOFTFOCUS_DISPATCH_RUN_H
 
+#include "dispatch/fp.h"
 #include "kernels/kernels.h"
 
 /* A kernel with its arguments' type hidden: one of the softfocus_invoke_* below. */
@@ -24,8 +25,8 @@ struct softfocus_work {
 };
 
 /* Computes units 0 to units - 1 and returns the sum of what the kernel returned. context is complete: its isa is set and
-   supported. */
+   supported. Called in the kernels' floating-point environment; *caller is the caller's, in which parallel_for is called. */
 double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke, const void *args,
-                     struct softfocus_work work);
+                     struct softfocus_work work, softfocus_fp_state *caller);
 
 #endif

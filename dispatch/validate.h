@@ -18,7 +18,7 @@ struct softfocus_blame {
    ours, is an error. */
 softfocus_status softfocus_take_struct(void *to, size_t size, size_t version_1_size, const void *from);
 
-/* A tensor by itself: F32, a shape and strides that can be, data where there are elements. */
+/* A tensor by itself: a shape and strides that can be, data where there are elements. */
 softfocus_status softfocus_check_tensor(const softfocus_tensor *tensor, const char *name, struct softfocus_blame *blame);
 
 /* That `other` has the shape of `tensor`. */

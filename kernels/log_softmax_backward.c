@@ -2,11 +2,26 @@
  * cancels by nature, so that the error is bounded by what it was formed from: 4 * 2^-24 * (|g_i| + p_i sum |g|). */
 #include "kernels/softmax.h"
 
-/* exp needs its argument <= 0; what rounding (or another library) left above counts as 0. */
-SOFTFOCUS_INLINE vf gradient(vf log_prob, vf g, vf minus_sum)
+/* What 2^60 p is multiplied by, one after the other, to be -p * sum g. A sum of 1 and more has p times 2^34 first, since p alone may
+   be below what a float has where the product is not; more, and what exp gives for -inf, 2^-185, would no longer be 0. */
+struct weights {
+    vf first, second;
+};
+
+#define P_LIFT 0x1p34
+
+SOFTFOCUS_INLINE struct weights row_weights(double sum)
 {
-    vf p = vf_mul(exp_of_negative(vf_min(vf_set1(0.0f), log_prob)), vf_set1((float)EXP_SCALE_INVERSE));
-    return vf_mul_add(p, minus_sum, g);
+    int small = __builtin_fabs(sum) < 1.0;
+    return (struct weights){vf_set1((float)(small ? EXP_SCALE_INVERSE : EXP_SCALE_INVERSE * P_LIFT)),
+                            vf_set1((float)(small ? -sum : -sum / P_LIFT))};
+}
+
+/* exp needs its argument <= 0; what rounding (or another library) left above counts as 0. */
+SOFTFOCUS_INLINE vf gradient(vf log_prob, vf g, struct weights weights)
+{
+    vf p = vf_mul(exp_of_negative(vf_min(vf_set1(0.0f), log_prob)), weights.first);
+    return vf_mul_add(p, weights.second, g);
 }
 
 SOFTFOCUS_INLINE vf row_load_or_zero(const real *p, size_t classes, size_t i)
@@ -36,32 +51,32 @@ SOFTFOCUS_INLINE double row_sum(const real *g, size_t classes)
 }
 
 /* Results from element i on: of one vector, and of fewer. */
-SOFTFOCUS_INLINE vf row_vector(const real *log_probs, const real *g, size_t i, vf minus_sum)
+SOFTFOCUS_INLINE vf row_vector(const real *log_probs, const real *g, size_t i, struct weights weights)
 {
-    return gradient(vf_load(log_probs + i), vf_load(g + i), minus_sum);
+    return gradient(vf_load(log_probs + i), vf_load(g + i), weights);
 }
 
-SOFTFOCUS_INLINE void row_part(const real *log_probs, const real *g, size_t i, size_t end, vf minus_sum, real *out)
+SOFTFOCUS_INLINE void row_part(const real *log_probs, const real *g, size_t i, size_t end, struct weights weights, real *out)
 {
     if (i < end)
         vf_store_part(out + i,
-                      gradient(row_load_or_zero(log_probs, end, i), row_load_or_zero(g, end, i), minus_sum), end - i);
+                      gradient(row_load_or_zero(log_probs, end, i), row_load_or_zero(g, end, i), weights), end - i);
 }
 
 /* From element i on. clang loads constants anew in each turn: 1.4 times the time with one vector in a turn (AVX2). */
-SOFTFOCUS_INLINE void row_rest(const real *log_probs, const real *g, size_t i, size_t classes, vf minus_sum, real *out)
+SOFTFOCUS_INLINE void row_rest(const real *log_probs, const real *g, size_t i, size_t classes, struct weights weights, real *out)
 {
 #ifdef __clang__
 #pragma clang loop unroll_count(4)
 #endif
     for (; i + VF_LANES <= classes; i += VF_LANES)
-        vf_store(out + i, row_vector(log_probs, g, i, minus_sum));
-    row_part(log_probs, g, i, classes, minus_sum, out);
+        vf_store(out + i, row_vector(log_probs, g, i, weights));
+    row_part(log_probs, g, i, classes, weights, out);
 }
 
 /* From element i, which a cache line begins with, as many lines as there are, past the caches; the element after them. Pages
    from the third on: see fetch_pages. */
-SOFTFOCUS_INLINE size_t row_stream(const real *log_probs, const real *g, size_t i, size_t classes, vf minus_sum, real *out)
+SOFTFOCUS_INLINE size_t row_stream(const real *log_probs, const real *g, size_t i, size_t classes, struct weights weights, real *out)
 {
     while (i + GROUP <= classes) {
         size_t end = smaller(classes, i + PAGE);
@@ -70,49 +85,51 @@ SOFTFOCUS_INLINE size_t row_stream(const real *log_probs, const real *g, size_t 
         for (; i + GROUP <= end; i += GROUP)
             SOFTFOCUS_UNROLL_SHORT
             for (size_t v = i; v < i + GROUP; v += VF_LANES)
-                vf_stream(out + v, row_vector(log_probs, g, v, minus_sum));
+                vf_stream(out + v, row_vector(log_probs, g, v, weights));
     }
     for (; i + STREAM_STEP <= classes; i += STREAM_STEP)
         SOFTFOCUS_UNROLL_SHORT
         for (size_t v = i; v < i + STREAM_STEP; v += VF_LANES)
-            vf_stream(out + v, row_vector(log_probs, g, v, minus_sum));
+            vf_stream(out + v, row_vector(log_probs, g, v, weights));
     return i;
 }
 
 /* The line that this row shares with the row before, which ends at `head` elements of it. */
-SOFTFOCUS_INLINE void row_joint(const real *log_probs, const real *g, size_t head, vf minus_before, vf minus_sum, real *out)
+SOFTFOCUS_INLINE void row_joint(const real *log_probs, const real *g, size_t head, struct weights before,
+                                struct weights weights, real *out)
 {
     SOFTFOCUS_UNROLL_SHORT
     for (size_t v = 0; v < STREAM_STEP; v += VF_LANES) {
         ptrdiff_t at = (ptrdiff_t)(head + v) - STREAM_STEP;
-        vf minus = vf_select(lanes_before(at), minus_before, minus_sum);
-        vf_stream(out + at, gradient(vf_load(log_probs + at), vf_load(g + at), minus));
+        vm theirs = lanes_before(at);
+        struct weights both = {vf_select(theirs, before.first, weights.first), vf_select(theirs, before.second, weights.second)};
+        vf_stream(out + at, gradient(vf_load(log_probs + at), vf_load(g + at), both));
     }
 }
 
-/* The neighbours of a row with which it shares lines, and the sum of the one before. */
+/* The neighbours of a row with which it shares lines, and the weights of the one before. */
 struct joints {
     int before, next;
-    vf minus_before;
+    struct weights of_before;
 };
 
 /* `streams` is a constant: loops for both in one function are too many for constants to stay in registers from row to row (1.2
-   times the time at 80 classes). Gives what `minus_before` is to the next row. */
-SOFTFOCUS_INLINE vf row(const real *log_probs, const real *g, size_t classes, int streams, struct joints joints, real *out)
+   times the time at 80 classes). Gives what `of_before` is to the next row. */
+SOFTFOCUS_INLINE struct weights row(const real *log_probs, const real *g, size_t classes, int streams, struct joints joints, real *out)
 {
-    vf minus_sum = vf_set1((float)-row_sum(g, classes));
+    struct weights weights = row_weights(row_sum(g, classes));
     size_t i = 0;
     if (streams) {
         size_t head = before_line(out, classes);
         if (joints.before && head > 0)
-            row_joint(log_probs, g, head, joints.minus_before, minus_sum, out);
+            row_joint(log_probs, g, head, joints.of_before, weights, out);
         else
-            row_rest(log_probs, g, 0, head, minus_sum, out);
-        i = row_stream(log_probs, g, head, classes, minus_sum, out);
+            row_rest(log_probs, g, 0, head, weights, out);
+        i = row_stream(log_probs, g, head, classes, weights, out);
     }
     if (!joints.next)
-        row_rest(log_probs, g, i, classes, minus_sum, out);
-    return minus_sum;
+        row_rest(log_probs, g, i, classes, weights, out);
+    return weights;
 }
 
 SOFTFOCUS_INLINE int streams_gradient(const struct softfocus_log_softmax_backward_args *args)
@@ -127,12 +144,12 @@ SOFTFOCUS_INLINE void rows_form(const struct softfocus_log_softmax_backward_args
                 joins_rows(&args->shape, args->grad_log_probs, args->grad_logits);
     while (begin < end) {
         struct run run = take_run(args->shape, &begin, end);
-        vf minus_before = vf_set1(0.0f);
+        struct weights before = row_weights(0.0);
         for (size_t i = 0; i < run.count; i++) {
             if (streams && i + 1 < run.count)
                 fetch_pages(element(args->grad_logits, run.outer, 0, run.inner + i + 1), args->shape.classes);
-            struct joints joints = {joins && i > 0, joins && i + 1 < run.count, minus_before};
-            minus_before = row(element(args->log_probs, run.outer, 0, run.inner + i),
+            struct joints joints = {joins && i > 0, joins && i + 1 < run.count, before};
+            before = row(element(args->log_probs, run.outer, 0, run.inner + i),
                                element(args->grad_log_probs, run.outer, 0, run.inner + i), args->shape.classes, streams, joints,
                                element(args->grad_logits, run.outer, 0, run.inner + i));
         }
@@ -157,7 +174,7 @@ struct columns_state {
 };
 
 struct columns_sums {
-    vf minus_sum[BATCH_VECTORS];
+    struct weights weights[BATCH_VECTORS];
 };
 
 SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
@@ -191,15 +208,19 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
 {
     struct columns_state *state = opaque;
     struct columns_sums *result = sums;
-    for (size_t v = 0; v < batch->vectors; v++)
-        result->minus_sum[v] = vd_narrow(vd_sub(vd_set1(0.0), state->sum[v]));
+    vd one = vd_set1(1.0), scale = vd_set1(EXP_SCALE_INVERSE), lifted = vd_set1(EXP_SCALE_INVERSE * P_LIFT);
+    for (size_t v = 0; v < batch->vectors; v++) { /* as row_weights */
+        vd minus = vd_sub(vd_set1(0.0), state->sum[v]), size = vd_max(minus, state->sum[v]);
+        result->weights[v].first = vd_narrow(vd_select_less(size, one, scale, lifted));
+        result->weights[v].second = vd_narrow(vd_select_less(size, one, minus, vd_mul(minus, vd_set1(1.0 / P_LIFT))));
+    }
 }
 
 SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf g, vf log_prob, size_t class, size_t v, int whole)
 {
     const struct columns_sums *sums = opaque;
     (void)class, (void)whole;
-    return gradient(log_prob, g, sums->minus_sum[v]);
+    return gradient(log_prob, g, sums->weights[v]);
 }
 
 SOFTFOCUS_SHARED void exchange_all(struct exchange *exchange) { exchange_rest(*exchange, 1, finish_column); }

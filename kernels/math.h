@@ -197,7 +197,7 @@ SOFTFOCUS_INLINE vf product_rest(vf a, vf b, vf high)
 
 /* ---- log1p ------------------------------------------------------------------------------------------------------- */
 
-/* log1p(x) in double for 0 <= x < 2^1000, to a relative 2^-35: for work per position, whose results are rounded to
+/* log1p(x) in double for 0 <= x < 2^1000, to a relative 2^-35, and for x of (-2^-20, 0), which rounding may leave of a 0: for work per position, whose results are rounded to
    float. 1 + x = 2^k (1 + f) with 1 + f in [0.75, 1.5); f is formed so that a small x keeps all its digits. */
 SOFTFOCUS_INLINE vd vd_log1p(vd x)
 {

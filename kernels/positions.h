@@ -50,10 +50,26 @@ SOFTFOCUS_INLINE size_t before_line(const real *p, size_t count)
    cache of 32 MB, log-softmax past the caches takes 1.16 times the time at 4.8 MB (1200 x 1000), 0.82 at 6.4 (32 x 50257). */
 #define STREAM_BYTES ((size_t)6 << 20)
 
+SOFTFOCUS_INLINE int exceeds_caches(const struct softfocus_shape *shape)
+{
+    return shape->outer * shape->inner >= STREAM_BYTES / sizeof(real) / shape->classes;
+}
+
 SOFTFOCUS_INLINE int streams_to(const struct softfocus_shape *shape, struct softfocus_view in, struct softfocus_view out)
 {
-    return out.data && out.data != in.data && (uintptr_t)out.data % sizeof(real) == 0 &&
-           shape->outer * shape->inner >= STREAM_BYTES / sizeof(real) / shape->classes;
+    return VF_STREAMS && out.data && out.data != in.data && (uintptr_t)out.data % sizeof(real) == 0 && exceeds_caches(shape);
+}
+
+/* ---- Sums of losses: a lane's are added up by themselves, so that which lane a loss comes to decides the sum's last bits. They may
+   depend on the shape and the strides alone, and not on where vectors begin for speed. */
+
+/* The lanes, from lane `by` on: what vectors that begin `by` positions later add to. */
+SOFTFOCUS_INLINE vd sums_from(vd sums, size_t by)
+{
+    double lanes[2 * VF_LANES];
+    vd_store(lanes, sums);
+    vd_store(lanes + VF_LANES, sums);
+    return vd_load(lanes + by % VF_LANES);
 }
 
 /* `lanes` positions of a class, the others 0. */

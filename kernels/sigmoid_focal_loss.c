@@ -12,20 +12,27 @@
 /* And past this scale (a normalizer below 1e-30) a float's range would be left on the way. */
 #define SCALE_FLOAT 0x1p100
 
+/* And below this alpha, but for 0, it would lose digits. */
+#define ALPHA_FLOAT 0x1p-60
+
+/* And from this |logit| on, which infinity is, too. */
+#define LOGIT_FLOAT 0x1p60f
+
 /* What all vectors of a call share.
- * A result is ((a * b) * q^gamma) * post, b the bracket: with x >= 0 b is small and comes scaled by 2^60, which post takes
- * back last, so that a result rounds once even where it is subnormal. With a scale above 1 (a normalizer below 1) a
- * power of two of it goes into post as well. */
+ * A result is ((a * b) * q^gamma) * post, b the bracket: it may be small and comes scaled by 2^60, which post takes back last, so
+ * that a result rounds once even where it is subnormal. With a scale above 1 (a normalizer below 1) a power of two of it goes
+ * into post as well. */
 struct constants {
     double gamma, alpha_positive, alpha_negative, scale;
-    vf loss_positive, loss_negative, loss_post, loss_post_easy; /* a by target, post by sign of x */
-    vf grad_positive, grad_negative, grad_post, grad_post_easy;
+    vf loss_positive, loss_negative, loss_post; /* a by target */
+    vf grad_positive, grad_negative, grad_post;
     vf minus_gamma, minus_gamma_rest; /* together -gamma */
     int direct;        /* q^gamma is formed of q: gamma is 1 or 2, and there is FMA */
     int wide;          /* all in double */
     int weighted;      /* there are class weights */
-    int maybe_weightless; /* a may be 0 somewhere */
 };
+
+static int loses_digits(double alpha) { return alpha > 0.0 && alpha < ALPHA_FLOAT; }
 
 static struct constants constants_of(const struct softfocus_sigmoid_focal_args *args)
 {
@@ -38,19 +45,16 @@ static struct constants constants_of(const struct softfocus_sigmoid_focal_args *
         power *= 2.0;
     c.loss_positive = vf_set1((float)c.alpha_positive);
     c.loss_negative = vf_set1((float)c.alpha_negative);
-    c.loss_post = vf_set1(1.0f);
-    c.loss_post_easy = vf_set1((float)EXP_SCALE_INVERSE);
+    c.loss_post = vf_set1((float)EXP_SCALE_INVERSE);
     c.grad_positive = vf_set1((float)(-c.alpha_positive * c.scale / power));
     c.grad_negative = vf_set1((float)(c.alpha_negative * c.scale / power));
-    c.grad_post = vf_set1((float)power);
-    c.grad_post_easy = vf_set1((float)(power * EXP_SCALE_INVERSE));
+    c.grad_post = vf_set1((float)(power * EXP_SCALE_INVERSE));
     float gamma = (float)c.gamma;
     c.minus_gamma = vf_set1(-gamma);
     c.minus_gamma_rest = vf_set1((float)((double)gamma - c.gamma));
     c.direct = VF_HAS_FMA && (c.gamma == 1.0 || c.gamma == 2.0);
-    c.wide = c.gamma > GAMMA_FLOAT || c.scale > SCALE_FLOAT;
+    c.wide = c.gamma > GAMMA_FLOAT || c.scale > SCALE_FLOAT || loses_digits(c.alpha_positive) || loses_digits(c.alpha_negative);
     c.weighted = args->weight.data != NULL;
-    c.maybe_weightless = c.weighted || c.alpha_positive == 0.0 || c.alpha_negative == 0.0;
     return c;
 }
 
@@ -62,7 +66,7 @@ struct result {
    have gamma times its error; for gammas that direct_modulator has not, or without FMA. Past 128 the result is 0 whatever x is. */
 SOFTFOCUS_INLINE vf modulate(const struct constants *c, vf x, vf log)
 {
-    vf above = vf_min(vf_set1(EXP_DEPTH), vf_max(vf_set1(0.0f), x));
+    vf above = vf_max(vf_set1(0.0f), x);
     vf softplus = vf_add(above, log);
     vf rest = vf_sub(vf_min(above, log), vf_sub(softplus, vf_max(above, log)));
     vf high = vf_mul(c->minus_gamma, softplus);
@@ -75,6 +79,7 @@ SOFTFOCUS_INLINE vf modulate(const struct constants *c, vf x, vf log)
 /* The steps of the form for y of 0 or 1, each with what it waits for from the one before. */
 SOFTFOCUS_INLINE vf margin(vf z, vm positive) { return vf_select(positive, z, vf_sub(vf_set1(0.0f), z)); } /* x */
 SOFTFOCUS_INLINE vm is_positive(vf y) { return vf_equal(y, vf_set1(1.0f)); }
+SOFTFOCUS_INLINE vm is_easy(vf z, vm positive) { return vm_xor(vf_less(z, vf_set1(0.0f)), positive); } /* x > 0; at 0 both sides meet */
 SOFTFOCUS_INLINE vf unscale(vf e_scaled) { return vf_mul(e_scaled, vf_set1((float)EXP_SCALE_INVERSE)); }
 
 /* What the results are formed of. */
@@ -94,48 +99,45 @@ SOFTFOCUS_INLINE void hard_excess(struct parts *parts) { parts->log_scaled = log
 
 /* q or q^2, from q as high + low, which takes fewer operations: to half an ulp, or one, and what E's error, its last rounding
    left out, adds. `error` is what 1 / (1 + E) lacks, relative to it. */
-SOFTFOCUS_INLINE void direct_modulator(const struct constants *c, vm hard, struct parts *parts)
+SOFTFOCUS_INLINE void direct_modulator(const struct constants *c, vm easy, struct parts *parts)
 {
     vf zero = vf_set1(0.0f), one = vf_set1(1.0f), e = unscale(parts->e_scaled), e_low = unscale(parts->e_low);
     vf d = vf_add(one, e), d_low = vf_add(vf_add(vf_sub(one, d), e), e_low);
     vf inverse = vf_div(one, d);
     vf error = vf_neg_mul_add(d_low, inverse, vf_neg_mul_add(d, inverse, one));
-    vf n = vf_select(hard, one, e), n_low = vf_select(hard, zero, e_low);
-    vf q = vf_mul(n, inverse), q_low = vf_mul_add(n, inverse, vf_sub(zero, q));
-    q_low = vf_mul_add(q, error, vf_mul_add(n_low, inverse, q_low));
+    vf n = vf_select(easy, e, one), n_low = vf_select(easy, e_low, zero);
+    vf q = vf_mul(n, inverse), minus_low = vf_neg_mul_add(n, inverse, q);
+    minus_low = vf_neg_mul_add(q, error, vf_neg_mul_add(n_low, inverse, minus_low));
     parts->inverse = inverse;
-    parts->modulator = c->gamma == 1.0 ? vf_add(q, q_low) : vf_mul(q, vf_mul_add(q_low, vf_set1(2.0f), q));
+    parts->modulator = c->gamma == 1.0 ? vf_sub(q, minus_low) : vf_mul(q, vf_neg_mul_add(minus_low, vf_set1(2.0f), q));
 }
 
 SOFTFOCUS_INLINE void hard_modulator(const struct constants *c, vf z, vf y, struct parts *parts)
 {
-    vf x = margin(z, is_positive(y)), excess = parts->log_scaled;
+    vm positive = is_positive(y);
+    vf excess = parts->log_scaled;
     if (c->direct) {
         parts->log_scaled = vf_add(parts->e_scaled, vf_mul_add(parts->e_scaled, excess, parts->e_low));
-        direct_modulator(c, vf_less(x, vf_set1(0.0f)), parts);
+        direct_modulator(c, is_easy(z, positive), parts);
         return;
     }
     vf one = vf_set1(1.0f);
     parts->log_scaled = vf_mul_add(parts->e_scaled, excess, parts->e_scaled);
     parts->inverse = vf_div(one, vf_add(one, unscale(parts->e_scaled)));
-    parts->modulator = c->gamma == 0.0 ? one : modulate(c, x, unscale(parts->log_scaled));
+    parts->modulator = c->gamma == 0.0 ? one : modulate(c, margin(z, positive), unscale(parts->log_scaled));
 }
 
-/* The results. A class weight goes into a up to 1, into post from there on. `plain`, a constant: there are no class weights
-   and a is nowhere 0. */
+/* The results. A class weight goes into a up to 1, into post from there on. `plain`, a constant: there are no class weights. */
 SOFTFOCUS_INLINE struct result hard_result(const struct constants *c, vf z, vf y, vf weight, const struct parts *parts,
                                            int plain)
 {
-    vf e_scaled = parts->e_scaled, log_scaled = parts->log_scaled, inverse = parts->inverse, modulator = parts->modulator;
-    vm positive = is_positive(y), hard = vf_less(margin(z, positive), vf_set1(0.0f));
-    vf one = vf_set1(1.0f), a = vf_abs(z), e = unscale(e_scaled);
+    vf one = vf_set1(1.0f), scale = vf_set1(EXP_SCALE), inverse = parts->inverse, modulator = parts->modulator;
+    vm positive = is_positive(y), easy = is_easy(z, positive);
 
-    vf weight_low = vf_min(one, weight), weight_high = vf_max(one, weight);
-    vf loss_alpha = vf_select(positive, c->loss_positive, c->loss_negative);
-    vf loss_post = vf_select(hard, c->loss_post, c->loss_post_easy);
-    vf grad_alpha = vf_select(positive, c->grad_positive, c->grad_negative);
-    vf grad_post = vf_select(hard, c->grad_post, c->grad_post_easy);
+    vf loss_alpha = vf_select(positive, c->loss_positive, c->loss_negative), loss_post = c->loss_post;
+    vf grad_alpha = vf_select(positive, c->grad_positive, c->grad_negative), grad_post = c->grad_post;
     if (!plain && c->weighted) {
+        vf weight_low = vf_min(one, weight), weight_high = vf_max(one, weight);
         loss_alpha = vf_mul(loss_alpha, weight_low);
         loss_post = vf_mul(loss_post, weight_high);
         grad_alpha = vf_mul(grad_alpha, weight_low);
@@ -143,17 +145,12 @@ SOFTFOCUS_INLINE struct result hard_result(const struct constants *c, vf z, vf y
     }
 
     struct result result;
-    vf softplus = vf_select(hard, vf_add(a, unscale(log_scaled)), log_scaled);
-    vf capped = vf_min(vf_set1(__FLT_MAX__), softplus);
-    vf bracket = softplus;
-    if (!plain && c->maybe_weightless) /* 0 times inf is 0 here */
-        bracket = vf_select(vf_less(vf_set1(0.0f), loss_alpha), softplus, capped);
-    result.loss = vf_mul(vf_mul(vf_mul(loss_alpha, bracket), modulator), loss_post);
+    vf softplus = vf_select(easy, parts->log_scaled, vf_mul_add(vf_abs(z), scale, parts->log_scaled));
+    result.loss = vf_mul(vf_mul(vf_mul(loss_alpha, softplus), modulator), loss_post);
 
-    /* Below, gamma p softplus is 0 where softplus is anywhere near its cap: p is 0 from |x| = 104 on. */
-    vf p = vf_mul(vf_select(hard, e, one), inverse);
-    vf q_scaled = vf_mul(vf_select(hard, one, e_scaled), inverse);
-    bracket = vf_mul_add(vf_mul(vf_set1((float)c->gamma), p), capped, q_scaled);
+    vf of_one = vf_mul(scale, inverse), of_e = vf_mul(parts->e_scaled, inverse);
+    vf p = vf_select(easy, of_one, of_e), q = vf_select(easy, of_e, of_one);
+    vf bracket = vf_mul_add(vf_mul(vf_set1((float)(c->gamma * EXP_SCALE_INVERSE)), p), softplus, q);
     result.grad = vf_mul(vf_mul(vf_mul(grad_alpha, bracket), modulator), grad_post);
     return result;
 }
@@ -166,6 +163,9 @@ SOFTFOCUS_INLINE struct result hard_targets(const struct constants *c, vf z, vf 
     hard_modulator(c, z, y, &parts);
     return hard_result(c, z, y, weight, &parts, 0);
 }
+
+/* Which NaN pow gives depends on the lane. */
+SOFTFOCUS_INLINE vf one_nan(vf a) { return vf_select(vf_equal(a, a), a, vf_set1(__builtin_nanf(""))); }
 
 /* Any y, with v = 1 - p_t = p (1 - y) + q y and ce = (1 - y) softplus(z) + y softplus(-z):
  *     L = a v^gamma ce,   dL/dz = a v^gamma ((p - y) + gamma (p q / v)(1 - 2y) ce),   a = alpha y + (1 - alpha)(1 - y). */
@@ -192,25 +192,32 @@ SOFTFOCUS_SHARED struct result any_targets(const struct constants *c, vf logit, 
     struct result result;
     /* Where ce is infinite, and so capped, only a factor of 0 makes less of it, however small y^gamma is. */
     vd infinite = vd_select_less(zero, weighted, huge, zero);
-    result.loss = vd_narrow(vd_select_less(vd_set1(0x1p800), ce, infinite, vd_mul(weighted, ce)));
-    vd quotient = vd_div(vd_mul(p, q), vd_max(vd_set1(0x1p-1000), v));
+    result.loss = one_nan(vd_narrow(vd_select_less(vd_set1(0x1p800), ce, infinite, vd_mul(weighted, ce))));
+    vd tiny = vd_set1(0x1p-1000), minus_tiny = vd_set1(-0x1p-1000); /* v < 0 where y is not of [0, 1] */
+    vd quotient = vd_div(vd_mul(p, q), vd_select_less(v, zero, vd_min(minus_tiny, v), vd_max(tiny, v)));
     vd slope = vd_mul(vd_mul(vd_set1(c->gamma), quotient), vd_mul(vd_sub(not_y, y), ce));
-    result.grad = vd_narrow(vd_mul(vd_mul(weighted, vd_set1(c->scale)), vd_add(vd_sub(p, y), slope)));
+    result.grad = one_nan(vd_narrow(vd_mul(vd_mul(weighted, vd_set1(c->scale)), vd_add(vd_sub(p, y), slope))));
     return result;
 }
 
-SOFTFOCUS_INLINE vm is_hard(vf y) { return vm_or(vf_equal(y, vf_set1(1.0f)), vf_equal(y, vf_set1(0.0f))); }
-SOFTFOCUS_INLINE int all_hard(vf y) { return !vm_any(vm_and_not(vm_first(VF_LANES), is_hard(y))); }
+/* Whether the form for y of 0 or 1 is right: for logits that are not too large, nor NaN. */
+SOFTFOCUS_INLINE vm is_hard(vf z, vf y)
+{
+    vm hard = vm_or(vf_equal(y, vf_set1(1.0f)), vf_equal(y, vf_set1(0.0f)));
+    return vm_and(hard, vf_less(vf_abs(z), vf_set1(LOGIT_FLOAT)));
+}
+
+SOFTFOCUS_INLINE int all_hard(vf z, vf y) { return !vm_any(vm_and_not(vm_first(VF_LANES), is_hard(z, y))); }
 
 SOFTFOCUS_INLINE struct result step(const struct constants *c, vf z, vf y, vf weight)
 {
     if (c->wide)
         return any_targets(c, z, y, weight);
     struct result result = hard_targets(c, z, y, weight);
-    if (!all_hard(y)) {
+    if (!all_hard(z, y)) {
         struct result any = any_targets(c, z, y, weight);
-        result.loss = vf_select(is_hard(y), result.loss, any.loss);
-        result.grad = vf_select(is_hard(y), result.grad, any.grad);
+        result.loss = vf_select(is_hard(z, y), result.loss, any.loss);
+        result.grad = vf_select(is_hard(z, y), result.grad, any.grad);
     }
     return result;
 }
@@ -270,7 +277,7 @@ SOFTFOCUS_INLINE size_t hard_stretch(const struct constants *c, const struct lin
     for (;;) {
         const real *z = lines->logits.data + i, *y = lines->targets.data + i;
         size_t n = 0, whole = smaller((lines->count - i) / VF_LANES, HARD_BLOCK);
-        while (n < whole && all_hard(vf_load(y + n * VF_LANES)))
+        while (n < whole && all_hard(vf_load(z + n * VF_LANES), vf_load(y + n * VF_LANES)))
             n++;
         for (size_t v = 0; v < n; v++)
             hard_exp(c, vf_load(z + v * VF_LANES), &parts[v]);
@@ -301,7 +308,7 @@ SOFTFOCUS_INLINE vd work_run(const struct softfocus_sigmoid_focal_args *args, co
         lines.grad = line_at(args->grad, args->shape, run);
     if (c->weighted)
         lines.weights = line_at(args->weight, args->shape, run);
-    int plain = !c->wide && !c->weighted && !c->maybe_weightless && lines.logits.stride == 1 &&
+    int plain = !c->wide && !c->weighted && lines.logits.stride == 1 &&
                 lines.targets.stride == 1 && lines.grad.stride == 1;
     size_t i = 0, head = plain && streams ? before_line(lines.grad.data, lines.count) : 0;
     while (i < lines.count) {
@@ -317,8 +324,10 @@ SOFTFOCUS_INLINE vd work_run(const struct softfocus_sigmoid_focal_args *args, co
         put(&lines, i, lanes, step(c, line_load(lines.logits, i, lanes), line_load(lines.targets, i, lanes), weight),
             gradient, &sum);
         i += lanes;
+        if (i == head)
+            sum = sums_from(sum, head);
     }
-    return sum;
+    return head > 0 ? sums_from(sum, VF_LANES - head % VF_LANES) : sum;
 }
 
 double SOFTFOCUS_INSTANCE(sigmoid_focal_loss)(const struct softfocus_sigmoid_focal_args *args, size_t begin, size_t end)

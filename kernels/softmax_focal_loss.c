@@ -115,7 +115,7 @@ SOFTFOCUS_INLINE struct focal focal(const struct softfocus_softmax_focal_args *a
     result.loss = vd_select_less(zero, live, result.loss, zero);
 
     vd factor = vd_mul(vd_mul(weighted, vd_set1(args->focal.scale)),
-                       vd_mul_add(vd_set1(args->focal.gamma), quotient, one));
+                       vd_mul_add(vd_min(vd_set1(0x1p1000), vd_set1(args->focal.gamma)), quotient, one)); /* finite: u^gamma may be 0 */
     result.at_target = vd_narrow(vd_mul(factor, vd_sub(zero, u)));
     vd scaled = vd_mul(vd_mul(factor, inverse_sum), unit);
     vd tiny = vd_set1(FACTOR_TINY);
@@ -331,8 +331,8 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
 {
     _Alignas(64) real scratch[2][STREAM_STEP + BATCH_SIZE];
     size_t classes = args->shape.classes;
-    /* Not by `streams`, which depends on where the rows lie: a NaN's bits may depend on the rows of its batch. */
-    size_t size = classes <= BATCH_SIZE && streams_to(&args->shape, args->logits, args->grad) ? SMALL_BATCH : BATCH_SIZE;
+    /* Not by `streams`, which depends on where the rows lie: a sum's bits, and those of a NaN, may depend on the rows of a batch. */
+    size_t size = classes <= BATCH_SIZE && exceeds_caches(&args->shape) ? SMALL_BATCH : BATCH_SIZE;
     struct row_plan plan = {.outer = run.outer,
                             .begin = run.inner,
                             .end = run.inner + run.count,
@@ -487,6 +487,7 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
     struct columns_state *state = opaque;
     struct columns_sums *done = sums;
     done->base = state->base;
+    state->sum = sums_from(state->sum, VF_LANES - batch->repeated); /* positions are so many lanes further on */
     for (size_t v = 0; v < batch->vectors; v++) {
         struct focal result = focal(state->args, state->targets[v], state->max[v], state->target_logit[v], state->rest[v],
                                     exp_unit(state->max[v]));
@@ -498,6 +499,7 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
         done->second[v] = result.factor.second;
         done->at_target[v] = result.at_target;
     }
+    state->sum = sums_from(state->sum, batch->repeated);
 }
 
 SOFTFOCUS_SELDOM void exchange_all(struct exchange *exchange) { exchange_rest(*exchange, 0, finish_column); }
@@ -517,14 +519,25 @@ SOFTFOCUS_REGIME double columns(const struct softfocus_softmax_focal_args *args,
     return vd_reduce_add(state.sum);
 }
 
-double SOFTFOCUS_INSTANCE(softmax_focal_loss)(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
+SOFTFOCUS_INLINE double along_rows(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
 {
-    int contiguous = args->logits.class_stride == 1 && (!args->grad.data || args->grad.class_stride == 1);
-    if (!contiguous || args->shape.classes <= FEW_CLASSES)
-        return columns(args, begin, end);
     if (SHORT_ROW == 0 || args->shape.classes > SHORT_ROW)
         return rows(args, begin, end);
     if ((int)STREAM_LEAST <= (int)SHORT_ROW && streams_gradient(args))
         return short_rows_past_caches(args, begin, end);
     return short_rows(args, begin, end);
+}
+
+double SOFTFOCUS_INSTANCE(softmax_focal_loss)(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
+{
+    if (args->logits.class_stride != 1 || args->shape.classes <= FEW_CLASSES)
+        return columns(args, begin, end);
+    if (!args->grad.data || args->grad.class_stride == 1)
+        return along_rows(args, begin, end);
+    /* Rows, and gradients that are none: losses have the bits that they have without gradients. */
+    struct softfocus_softmax_focal_args losses = *args, gradients = *args;
+    losses.grad.data = NULL;
+    gradients.focal.loss = NULL;
+    columns(&gradients, begin, end);
+    return along_rows(&losses, begin, end);
 }

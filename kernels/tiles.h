@@ -30,7 +30,7 @@ enum {
     TILE_WIDTH = 256,       /* positions: 1 KB of each class */
     SMALL_TILE_WIDTH = 192,
     TILE_LEAST = 48,        /* positions, 192 bytes of each class: for less, blocks are faster */
-    TILE_SLACK = 3 * VF_LANES, /* see tile_load */
+    TILE_SLACK = 3 * VF_LANES, /* see tile_load_from */
     BLOCK_CLASSES = 12, /* a multiple of four */
     BATCH_VECTORS = TILE_WIDTH / VF_LANES,
     SMALL_BATCH_VECTORS = SMALL_TILE_WIDTH / VF_LANES,
@@ -426,7 +426,7 @@ SOFTFOCUS_INLINE void block_store(const struct column_tensors *tensors, const st
         const real *x = columns_at(block->in, first, k), *y = two ? columns_at(block->second, first, k) : x;
         real *line = element(out, batch->outer, block->first + k, batch->inner);
         size_t class = smaller(block->first + k + further, tensors->shape.classes - 1), v = first;
-        int streams = tensors->streams && before_line(line, 1) == 0;
+        int streams = tensors->streams && is_planes(out) && before_line(line, 1) == 0;
         for (; v < batch->vectors; v++, x += block->in.step, y += two ? block->second.step : 0) {
             vf result = FINISH(x, y, k, v, whole);
             if (streams && (v + 1) * VF_LANES <= batch->count)
@@ -448,11 +448,11 @@ SOFTFOCUS_INLINE void block_store(const struct column_tensors *tensors, const st
 
 /* The passes over a batch but for its results. `loaded`: its tile is. `exchange`: what is done beside them, as far as there is
    anything to do. */
-SOFTFOCUS_INLINE void work_on_batch(const struct column_tensors *tensors, const struct batch *batch, int whole, int loaded,
-                                    const struct column_kernel *kernel, void *state, void *sums, real *tile,
+SOFTFOCUS_INLINE void work_on_batch(const struct column_tensors *tensors, const struct batch *batch, int whole, size_t step,
+                                    int loaded, const struct column_kernel *kernel, void *state, void *sums, real *tile,
                                     struct exchange *exchange)
 {
-    size_t classes = tensors->shape.classes, step = whole ? classes : BLOCK_CLASSES;
+    size_t classes = tensors->shape.classes;
     int fetches = !whole && wants_fetches(tensors);
     if (whole && !loaded)
         tile_load(tile, tensors->in, *batch, classes);
@@ -460,7 +460,12 @@ SOFTFOCUS_INLINE void work_on_batch(const struct column_tensors *tensors, const 
     for (size_t pass = 0; pass < kernel->passes; pass++)
         for (size_t first = 0; first < classes; first += step) {
             struct block block = {.first = first, .classes = smaller(step, classes - first), .whole = whole, .exchange = exchange};
-            block.in = block_load(tile, &tensors->in, batch, &block);
+            if (whole) {
+                block.in = tile_columns(tile, tensors->in, batch, classes);
+                block.in.data = columns_at(block.in, 0, first);
+            } else {
+                block.in = block_load(tile, &tensors->in, batch, &block);
+            }
             for (size_t k = first + step; fetches && k < smaller(first + 2 * step, classes); k++)
                 for (size_t v = 0; v < batch->vectors; v++)
                     fetch_line(tensors->in, batch->outer, k, batch->inner, v);
@@ -579,7 +584,9 @@ struct column_room {
 
 /* How a call goes over its positions. */
 struct column_plan {
-    int whole, exchanges;
+    int whole, exchanges; /* whether a batch is in a tile, and whether tiles are exchanged */
+    size_t step; /* how many classes are a block to a pass. By the number of classes alone, since sums have other bits by other blocks:
+                    a tile may hold all where there are few positions, and there may be few because a batch was split */
     struct walk walk;
 };
 
@@ -589,6 +596,7 @@ SOFTFOCUS_INLINE struct column_plan column_plan(const struct column_tensors *ten
     size_t fit = room->size / VF_LANES / tensors->shape.classes * VF_LANES;
     struct column_plan plan;
     plan.whole = fit >= TILE_LEAST || (fit > 0 && fit >= tensors->shape.inner);
+    plan.step = fit >= TILE_LEAST ? tensors->shape.classes : BLOCK_CLASSES;
     plan.exchanges = plan.whole && is_planes(tensors->in) && (!tensors->second.data || is_planes(tensors->second)) &&
                      (!tensors->out.data || is_planes(tensors->out));
     int in_place = tensors->out.data && (tensors->out.data == tensors->in.data || tensors->out.data == tensors->second.data);
@@ -620,7 +628,7 @@ SOFTFOCUS_INLINE void for_columns(const struct column_tensors *tensors, size_t b
             finish_batch(tensors, &last, plan.whole, plan.walk.width, kernel, room->sums[others], room->tiles[others], NULL);
         if (batch.count == 0)
             break;
-        work_on_batch(tensors, &batch, plan.whole, loaded, kernel, room->state, room->sums[own], room->tiles[own], &exchange);
+        work_on_batch(tensors, &batch, plan.whole, plan.step, loaded, kernel, room->state, room->sums[own], room->tiles[own], &exchange);
         if (to_exchange(&exchange))
             kernel->exchange_all(&exchange);
         loaded = exchanged;
@@ -641,7 +649,7 @@ SOFTFOCUS_INLINE void for_two_columns(const struct column_tensors *tensors, size
     for (struct batch batch = next_batch(&plan.walk), next; batch.count > 0; batch = next) {
         struct exchange exchange = {.classes = 0};
         next = next_batch(&plan.walk);
-        work_on_batch(tensors, &batch, plan.whole, loaded, kernel, room->state, room->sums[0], room->tiles[0], &exchange);
+        work_on_batch(tensors, &batch, plan.whole, plan.step, loaded, kernel, room->state, room->sums[0], room->tiles[0], &exchange);
         if (plan.whole && !loaded)
             tile_load(room->tiles[1], tensors->second, batch, tensors->shape.classes);
         if (plan.exchanges)

@@ -200,6 +200,7 @@ int main(int argc, char **argv)
     softfocus_add_case_tests();
     softfocus_add_bits_tests();
     softfocus_add_property_tests();
+    softfocus_add_extremes_tests();
     if (choice.list) {
         for (size_t i = 0; i < test_count; i++)
             if (is_chosen(&choice, &tests[i]))

@@ -8,11 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "float_environment.h"
+
 static void record(void *pool, size_t count)
 {
     softfocus_task_record *tasks = pool;
     tasks->calls++;
     tasks->tasks += count;
+    tasks->control = softfocus_float_control();
 }
 
 void softfocus_parallel_reverse(void *pool, size_t count, void (*task)(void *argument, size_t index),

@@ -4,10 +4,12 @@
 #define SOFTFOCUS_TESTS_PARALLEL_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* What the parallel_for was asked to do, added up over the calls. Zero it first. */
 typedef struct softfocus_task_record {
     size_t calls, tasks;
+    uint64_t control; /* the floating-point control word of the last call */
 } softfocus_task_record;
 
 /* On the calling thread, the last first. */

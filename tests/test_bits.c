@@ -112,9 +112,18 @@ static void with_or_without_gradient(const softfocus_test *test, softfocus_case_
     free(with.values);
 }
 
+/* A gradient in another layout than the logits, in which it may have to be worked on in another way. A sum's order may follow it. */
+static void with_gradient_elsewhere(const softfocus_test *test, softfocus_case_spec spec)
+{
+    spec.output_layout = SOFTFOCUS_LAYOUT_TRANSPOSED;
+    if (spec.reduction == SOFTFOCUS_NONE)
+        with_or_without_gradient(test, spec);
+}
+
 static void by_gradient(const softfocus_test *test)
 {
     for_specs(test, small_shapes, COUNT(small_shapes), with_or_without_gradient);
+    for_specs(test, small_shapes, COUNT(small_shapes), with_gradient_elsewhere);
 }
 
 /* ---- Tasks --------------------------------------------------------------------------------------------- */
@@ -146,27 +155,37 @@ static void any_tasks(const softfocus_test *test, softfocus_case_spec spec)
     free(alone.values);
 }
 
-/* One gamma and reduction are enough here. */
-static void any_tasks_of_nan(const softfocus_test *test, softfocus_case_spec spec)
+/* The same of other logits, for which one gamma and reduction are enough. */
+static void any_tasks_once(const softfocus_test *test, softfocus_case_spec spec, softfocus_case_logits logits)
 {
     if (spec.kernel->has_options && (spec.gamma < 1.75 || spec.reduction != SOFTFOCUS_SUM))
         return;
-    spec.logits = SOFTFOCUS_LOGITS_MANY_NAN;
+    spec.logits = logits;
     any_tasks(test, spec);
+}
+
+static void any_tasks_of_nan(const softfocus_test *test, softfocus_case_spec spec)
+{
+    any_tasks_once(test, spec, SOFTFOCUS_LOGITS_MANY_NAN);
+}
+
+static void any_tasks_of_streamed(const softfocus_test *test, softfocus_case_spec spec)
+{
+    any_tasks_once(test, spec, SOFTFOCUS_LOGITS_UNIFORM);
 }
 
 /* Enough elements to be worth several tasks, and several partial sums. */
 static const size_t large_shapes[][3] = {
     {20011, 2, 1}, {5003, 10, 1}, {1301, 37, 1}, {5, 3, 3001}, {1, 5, 9001}};
 
-/* The same, of results that go past the caches, in rows that share lines. */
+/* Whose results go past the caches, in rows that share lines. */
 static const size_t streamed_shapes[][3] = {{2301, 701, 1}};
 
 static void by_tasks(const softfocus_test *test)
 {
     for_specs(test, large_shapes, COUNT(large_shapes), any_tasks);
     for_specs(test, large_shapes, COUNT(large_shapes), any_tasks_of_nan);
-    for_specs(test, streamed_shapes, COUNT(streamed_shapes), any_tasks);
+    for_specs(test, streamed_shapes, COUNT(streamed_shapes), any_tasks_of_streamed);
 }
 
 /* ---- Alignment ----------------------------------------------------------------------------------------- */
@@ -225,7 +244,8 @@ static void any_split_of_nan(const softfocus_test *test, softfocus_case_spec spe
 static void by_split(const softfocus_test *test)
 {
     static const size_t shapes[][3] = {{70, 2, 1}, {67, 10, 1}, {35, 65, 1}, {5, 701, 1},
-                                       {6, 5, 41}, {1, 3, 150}, {1, 1, 150}, {1, 33, 70}};
+                                       {6, 5, 41}, {1, 3, 150}, {1, 1, 150}, {1, 33, 70},
+                                       {1, 130, 70}, {1, 200, 33}, {1, 300, 33}};
     for_specs(test, shapes, COUNT(shapes), any_split);
     for_specs(test, shapes, COUNT(shapes), any_split_of_nan);
 }
@@ -266,6 +286,8 @@ static void any_mode(const softfocus_test *test, softfocus_case_spec spec)
         context.pool = &record;
         context.threads = 4;
         expect_same(&spec, mode->name, &usual, run_in_mode(instance, &context, mode), usual.count);
+        if (record.calls > 0 && (record.control & mode->bits) != mode->bits)
+            softfocus_test_fail("%s: parallel_for was called in mode %#llx", mode->name, (unsigned long long)record.control);
     }
     softfocus_case_free(instance);
     free(usual.values);
@@ -287,13 +309,13 @@ static void by_place(const softfocus_test *test)
         size_t outer, classes, inner, misalignment;
         softfocus_case_logits logits;
         double gamma, normalizer;
-    } shapes[] = {{2250, 701, 1, 3, SOFTFOCUS_LOGITS_NORMAL, 2.0, 0.0},
+    } shapes[] = {{2250, 701, 1, 3, SOFTFOCUS_LOGITS_UNIFORM, 2.0, 0.0},
                   {3080, 512, 1, 5, SOFTFOCUS_LOGITS_LARGE, 2.0, 0.0},
                   {17401, 91, 1, 1, SOFTFOCUS_LOGITS_LARGE, 2.0, 0.0},
-                  {5300, 300, 1, 0, SOFTFOCUS_LOGITS_NORMAL, 0.0, 1e-60},
+                  {5300, 300, 1, 0, SOFTFOCUS_LOGITS_UNIFORM, 0.0, 1e-60},
                   {11, 21, 7201, 0, SOFTFOCUS_LOGITS_GAPS, 2.0, 0.0},
-                  {3, 150, 3600, 0, SOFTFOCUS_LOGITS_NORMAL, 2.0, 0.0},
-                  {9, 65, 1, 1, SOFTFOCUS_LOGITS_NORMAL, 2.0, 0.0}};
+                  {3, 150, 3600, 0, SOFTFOCUS_LOGITS_UNIFORM, 2.0, 0.0},
+                  {9, 65, 1, 1, SOFTFOCUS_LOGITS_UNIFORM, 2.0, 0.0}};
     softfocus_context context = context_for(test);
     for (size_t s = 0; s < COUNT(shapes); s++) {
         softfocus_case_spec spec = softfocus_case_spec_defaults(test->subject);
@@ -315,6 +337,88 @@ static void by_place(const softfocus_test *test)
     }
 }
 
+/* ---- Layouts --------------------------------------------------------------------------------------------- */
+
+/* Outputs that exceed the caches. Inputs have their classes outermost, so that all are worked on as columns. */
+static void by_layout(const softfocus_test *test)
+{
+    static const size_t shapes[][3] = {{133337, 12, 1}, {3, 150, 3600}};
+    softfocus_context context = context_for(test);
+    char text[512];
+    for (size_t s = 0; s < COUNT(shapes); s++) {
+        softfocus_case_spec spec = softfocus_case_spec_defaults(test->subject);
+        spec.outer = shapes[s][0];
+        spec.classes = shapes[s][1];
+        spec.inner = shapes[s][2];
+        spec.input_layout = spec.output_layout = SOFTFOCUS_LAYOUT_TRANSPOSED;
+        spec.guard_front = 1; /* and so on a cache line */
+        spec.logits = SOFTFOCUS_LOGITS_UNIFORM;
+        spec.seed = softfocus_test_seed() + s;
+        bits transposed = run(&spec, &context);
+        for (size_t layout = 0; layout < SOFTFOCUS_LAYOUT_COUNT; layout++) {
+            spec.output_layout = (softfocus_case_layout)layout;
+            softfocus_case *instance = softfocus_case_make(&spec);
+            expect_same(&spec, "layout", &transposed, run_instance(instance, &context), transposed.count);
+            if (softfocus_case_has_stray_write(instance))
+                softfocus_test_fail("a stray write (%s)", softfocus_case_describe(&spec, text, sizeof text));
+            softfocus_case_free(instance);
+        }
+        free(transposed.values);
+    }
+}
+
+/* ---- Sums ------------------------------------------------------------------------------------------------ */
+
+static void same_sum(const softfocus_case_spec *spec, const softfocus_context *context, const char *how, const bits *sum)
+{
+    expect_same(spec, how, sum, run(spec, context), 1);
+}
+
+/* The order in which losses are added up is decided by shape and strides. */
+static void by_sums(const softfocus_test *test)
+{
+    static const struct {
+        size_t outer, classes, inner;
+        softfocus_case_layout layout; /* of the gradient */
+    } shapes[] = {{9301, 170, 1, SOFTFOCUS_LAYOUT_CONTIGUOUS},
+                  {5300, 300, 1, SOFTFOCUS_LAYOUT_CONTIGUOUS},
+                  {10, 21, 300, SOFTFOCUS_LAYOUT_CONTIGUOUS},
+                  {3, 9, 61001, SOFTFOCUS_LAYOUT_CONTIGUOUS},
+                  {27, 1, 61001, SOFTFOCUS_LAYOUT_PADDED}};
+    softfocus_task_record record = {0};
+    for (size_t s = 0; s < COUNT(shapes); s++) {
+        softfocus_context context = context_for(test);
+        softfocus_case_spec spec = softfocus_case_spec_defaults(test->subject);
+        spec.outer = shapes[s].outer;
+        spec.classes = shapes[s].classes;
+        spec.inner = shapes[s].inner;
+        spec.output_layout = shapes[s].layout;
+        spec.reduction = SOFTFOCUS_SUM;
+        spec.gamma = 0.0;
+        spec.alpha = -1.0;
+        spec.logits = SOFTFOCUS_LOGITS_TIE;
+        spec.targets = SOFTFOCUS_TARGETS_HARD;
+        spec.guard_front = 1;
+        spec.seed = softfocus_test_seed() + s;
+        bits sum = run(&spec, &context);
+        for (spec.misalignment = 1; spec.misalignment < 16; spec.misalignment += 8)
+            same_sum(&spec, &context, "misaligned", &sum);
+        spec.misalignment = 0;
+        for (spec.in_place = 1; shapes[s].layout == spec.input_layout && spec.in_place <= spec.kernel->in_place_ways; spec.in_place++)
+            same_sum(&spec, &context, "in place", &sum);
+        spec.in_place = 0;
+        spec.gradient = 0;
+        if (shapes[s].layout == spec.input_layout) /* or the strides differ */
+            same_sum(&spec, &context, "without gradient", &sum);
+        spec.gradient = 1;
+        context.pool = &record;
+        context.threads = 3;
+        context.parallel_for = softfocus_parallel_reverse;
+        same_sum(&spec, &context, "tasks in reverse", &sum);
+        free(sum.values);
+    }
+}
+
 /* ---- The list ------------------------------------------------------------------------------------------ */
 
 void softfocus_add_bits_tests(void)
@@ -322,10 +426,10 @@ void softfocus_add_bits_tests(void)
     static const struct {
         const char *name;
         softfocus_test_body *body;
-        int needs_gradient;
+        int needs_gradient; /* of the losses alone */
     } properties[] = {
-        {"gradient", by_gradient, 1}, {"tasks", by_tasks, 0}, {"alignment", by_alignment, 0},
-        {"split", by_split, 0},       {"mode", by_mode, 0},   {"place", by_place, 0},
+        {"gradient", by_gradient, 1}, {"tasks", by_tasks, 0}, {"alignment", by_alignment, 0}, {"split", by_split, 0},
+        {"mode", by_mode, 0},         {"place", by_place, 0}, {"layout", by_layout, 0},       {"sums", by_sums, 1},
     };
     for (size_t k = 0; k < softfocus_case_kernel_count(); k++)
         for (size_t p = 0; p < COUNT(properties); p++)

@@ -501,7 +501,14 @@ static void refuse_classes(const softfocus_test *test)
     expect_refused(&request, (unsigned)test->number, &expected);
 }
 
-/* Both kinds of targets at once: which status is not said, but it is an error. */
+static void expect_status(const char *what, softfocus_status status, softfocus_status expected)
+{
+    if (status != expected)
+        softfocus_test_fail("%s: %d (%s), expected %d", what, (int)status, softfocus_status_string(status),
+                            (int)expected);
+}
+
+/* Both kinds of targets at once. */
 static void refuse_both_targets(const softfocus_test *test)
 {
     static api_call request;
@@ -512,8 +519,7 @@ static void refuse_both_targets(const softfocus_test *test)
     if (function == SOFTMAX)
         break_targets_both(&request);
     before = request.memory;
-    if (call(&request, function) == SOFTFOCUS_OK)
-        softfocus_test_fail("accepted");
+    expect_status("both", call(&request, function), SOFTFOCUS_ERROR_OPTION);
     if (memcmp(&before, &request.memory, sizeof before) != 0)
         softfocus_test_fail("refused, but memory is not as it was");
 }
@@ -569,13 +575,6 @@ static softfocus_status call_overlapping(api_call *request, unsigned function, p
     output_of(request)->data = request->memory.input[0] + 2 * SIZE + offset;
     request->tensors[0].data = request->memory.input[0] + 2 * SIZE;
     return call(request, function);
-}
-
-static void expect_status(const char *what, softfocus_status status, softfocus_status expected)
-{
-    if (status != expected)
-        softfocus_test_fail("%s: %d (%s), expected %d", what, (int)status, softfocus_status_string(status),
-                            (int)expected);
 }
 
 static void overlaps(const softfocus_test *test)

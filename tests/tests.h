@@ -51,5 +51,6 @@ void softfocus_add_golden_tests(void);
 void softfocus_add_case_tests(void);
 void softfocus_add_bits_tests(void);
 void softfocus_add_property_tests(void);
+void softfocus_add_extremes_tests(void);
 
 #endif

@@ -14,10 +14,12 @@
  *   - It allocates nothing, takes no lock, prints nothing and never aborts. Bad input gives a status other than
  *     SOFTFOCUS_OK, and then no output has been touched.
  *   - Results have the same bits for any number of threads, any alignment, and any way of splitting a batch of
- *     positions over several calls (reduced sums excepted: a sum depends on the positions that it covers; and where a
- *     position holds several NaN, softmax_focal_loss and log_softmax_backward may give another of them when a batch is split).
- *   - It uses less than 64 KiB of stack, and 2^32 - 1 classes at most (more: UNSUPPORTED).
- *   - The caller's rounding mode and flush-to-zero settings do not change results; they are as before on return. */
+ *     positions over several calls, and losses the same ones with a gradient and without. Two exceptions: a reduced sum
+ *     depends on the positions that it covers, and its last bit on the strides; and where a position holds several NaN,
+ *     softmax_focal_loss and log_softmax_backward may give another of them when a batch is split.
+ *   - It uses less than 64 KiB of stack. There may be 2^32 - 1 classes at most (more: UNSUPPORTED).
+ *   - The caller's rounding mode and flush-to-zero settings do not change results. They are as before on return, and while
+ *     parallel_for is called. */
 #ifndef SOFTFOCUS_H
 #define SOFTFOCUS_H
 
@@ -48,7 +50,7 @@ extern "C" {
 typedef enum softfocus_status {
     SOFTFOCUS_OK = 0,
     SOFTFOCUS_ERROR_NULL_POINTER = 1, /* a required pointer is NULL */
-    SOFTFOCUS_ERROR_STRUCT_SIZE = 2,  /* a struct's size field is none that this version knows */
+    SOFTFOCUS_ERROR_STRUCT_SIZE = 2,  /* a struct's size field is not one that this version knows */
     SOFTFOCUS_ERROR_SHAPE = 3,        /* shapes differ, overflow, or there are no classes */
     SOFTFOCUS_ERROR_STRIDE = 4,       /* a tensor's strides make it overlap itself or leave the address space */
     SOFTFOCUS_ERROR_OVERLAP = 5,      /* an output overlaps an input or another output other than exactly in place */
@@ -57,12 +59,12 @@ typedef enum softfocus_status {
     SOFTFOCUS_ERROR_REDUCTION = 8,    /* unknown reduction */
     SOFTFOCUS_ERROR_OPTION = 9,       /* gamma, alpha, normalizer or label_smoothing out of range */
     SOFTFOCUS_ERROR_TARGET = 10,      /* a class index is out of range */
-    SOFTFOCUS_ERROR_CLASS_WEIGHT = 11, /* a class weight that a target names is negative, infinite or NaN */
+    SOFTFOCUS_ERROR_CLASS_WEIGHT = 11, /* a class weight that is used is negative, infinite or NaN */
     SOFTFOCUS_ERROR_ISA = 12,         /* this CPU or its OS lacks the ISA asked for, or it is none of this build's */
     SOFTFOCUS_ERROR_UNSUPPORTED = 13  /* a valid request that this version does not implement */
 } softfocus_status;
 
-/* A sentence for a status; for a number that is none, a sentence that says so. Never NULL. */
+/* A sentence for a status; for any other number, a sentence saying that it is no status. Never NULL. */
 SOFTFOCUS_API const char *softfocus_status_string(softfocus_status status);
 
 /* What was wrong, filled when a call fails and the context points to one of these. `size` is set by the caller to
@@ -196,7 +198,9 @@ SOFTFOCUS_API softfocus_status softfocus_log_softmax(const softfocus_context *co
  * log_probs, grad_log_probs, grad_logits: same shape and dtype (F32 here), any strides. log_probs holds what
  * softfocus_log_softmax wrote: values <= 0.
  * In place: grad_logits may be log_probs or grad_log_probs; any other overlap is an error.
- * Accuracy: |error| <= 4 * 2^-24 * (|g_c| + p_c * sum_k |g_k|); the difference cancels by nature.
+ * Accuracy: |error| <= 4 * 2^-24 * (|g_c| + p_c * sum_k |g_k|), or 2^-149 where that is less; the difference cancels by
+ *     nature. It holds for |g| below 2^124 (sums of larger ones may overflow), and for p of 2^-160 and more or a sum of g up
+ *     to 2^34.
  * Threads and errors as softfocus_log_softmax. As torch's _log_softmax_backward_data. */
 SOFTFOCUS_API softfocus_status softfocus_log_softmax_backward(const softfocus_context *context,
                                                               const softfocus_tensor *log_probs,
@@ -208,7 +212,7 @@ SOFTFOCUS_API softfocus_status softfocus_log_softmax_backward(const softfocus_co
 typedef enum softfocus_index_type { SOFTFOCUS_I32 = 0, SOFTFOCUS_I64 = 1 } softfocus_index_type;
 
 /* What is true: a class index per position ([outer, inner], contiguous, aligned to the index type), or a tensor of the
-   logits' shape with values in [0, 1]. index != NULL chooses the first, dense.data != NULL the second; both is an error. */
+   logits' shape with values in [0, 1]. index != NULL chooses the first, a dense tensor with data or classes the second; both is OPTION. */
 typedef struct softfocus_targets {
     size_t size;
     const void *index;
@@ -242,13 +246,14 @@ typedef struct softfocus_focal_options {
     double alpha;              /* <= 1; softmax: a factor of every position; sigmoid: alpha for positives, 1 - alpha for
                                   negatives. Negative: off (a factor of 1). 0 is a weight of 0 */
     const float *class_weight; /* [classes] or NULL; softmax: by the target's class, sigmoid: by column. Weights that are
-                                  used must be finite and >= 0; the accuracy stated below holds for 0 and for
-                                  2^-60 to 2^30 */
+                                  used must be finite and >= 0; what is stated below of accuracy and of special values
+                                  holds for 0 and for 2^-60 to 2^30 */
     const float *class_gamma;  /* [classes] or NULL: instead of gamma (UNSUPPORTED in this version) */
     int64_t ignore_index;      /* index targets: positions with this target give loss 0 and gradient 0 */
     int64_t background_index;  /* sigmoid + index: all classes negative (UNSUPPORTED unless -1 in this version) */
     double label_smoothing;    /* in [0, 1] (UNSUPPORTED unless 0 in this version) */
-    double normalizer;         /* > 0: MEAN divides by this instead; 0: off. The accuracy stated below holds from 2^-60 on */
+    double normalizer;         /* > 0: MEAN divides by this instead; 0: off. What is stated below of accuracy and of special
+                                  values holds from 2^-60 on, as long as no weight divided by it exceeds 2^35 */
 } softfocus_focal_options;
 
 /* mean, gamma 2, alpha 0.25, no tables, ignore_index -100, background_index -1, no smoothing, normalizer 0. */
@@ -288,7 +293,8 @@ static inline softfocus_focal_options softfocus_focal_defaults(void)
  *     as the target gives loss +inf and gradient -w there; a position of -inf alone is NaN; one class gives 0; an ignored
  *     position gives loss 0 and gradient 0 whatever its logits hold.
  * Accuracy: loss and gradient within 4 + 2 * gamma ulp (NONE and SUM; MEAN adds one), targets with p near 1 included.
- * Threads: positions are split over context->parallel_for; sums are formed in an order that the shape alone decides.
+ * Threads: positions are split over context->parallel_for; sums are formed in an order that the shape and the strides alone
+ *     decide.
  * Errors: NULL_POINTER, STRUCT_SIZE, SHAPE, STRIDE, OVERLAP, DTYPE, INDEX_TYPE, REDUCTION, OPTION, TARGET, CLASS_WEIGHT,
  *     ISA, UNSUPPORTED.
  * Formula: Lin et al., Focal Loss for Dense Object Detection, 2017; weighting and mean as torch's cross_entropy. */
@@ -312,11 +318,12 @@ SOFTFOCUS_API softfocus_status softfocus_softmax_focal_loss(const softfocus_cont
  *     this version.)
  * options: NULL for softfocus_focal_defaults(). ignore_index does not apply to dense targets.
  * loss: contiguous F32; NONE: [outer, classes, inner] values; MEAN or SUM: one value. MEAN divides by the number of
- *     elements, or by options->normalizer where it is > 0; no elements: NaN.
+ *     elements, or by options->normalizer where it is > 0; no elements: NaN (by a normalizer: 0).
  * grad, in place: as for softfocus_softmax_focal_loss.
  * Special values: NaN stays at its own element; +inf and -inf give the limits.
- * Accuracy: loss within 5 ulp, gradient within 6.5 ulp, any gamma (y of 0 or 1; NONE and SUM, MEAN adds one; in a sum of
- *     subnormal losses each may err by 5 * 2^-149, and one past F32's range makes the sum infinite). Between 0 and 1, within 1 ulp of the sum of the magnitudes of the terms.
+ * Accuracy, y of 0 or 1: loss within 5 ulp and gradient within 6.5 ulp for any gamma up to 2^30 (NONE and SUM; MEAN adds
+ *     one). In a sum of subnormal losses each may err by 5 * 2^-149, and one past F32's range makes the sum infinite.
+ *     Accuracy, y between 0 and 1: within 1 ulp of the sum of the magnitudes of the terms.
  * Threads: elements are split over context->parallel_for; sums as above.
  * Errors: as softfocus_softmax_focal_loss, TARGET excepted.
  * Formula: torchvision.ops.sigmoid_focal_loss. */

@@ -8,6 +8,7 @@
 
 #define VF_LANES 8
 #define VF_HAS_FMA 1
+#define VF_STREAMS 1
 #define VF_TABLE_BITS 3
 
 typedef __m256 vf;
@@ -70,6 +71,7 @@ SOFTFOCUS_INLINE vm vf_equal(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ
 SOFTFOCUS_INLINE vm vi_equal(vi a, vi b) { return _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b)); }
 SOFTFOCUS_INLINE vm vm_and(vm a, vm b) { return _mm256_and_ps(a, b); }
 SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return _mm256_or_ps(a, b); }
+SOFTFOCUS_INLINE vm vm_xor(vm a, vm b) { return _mm256_xor_ps(a, b); }
 SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return _mm256_andnot_ps(b, a); }
 SOFTFOCUS_INLINE int vm_any(vm a) { return _mm256_movemask_ps(a) != 0; }
 SOFTFOCUS_INLINE size_t vm_count(vm a) { return (size_t)__builtin_popcount((unsigned)_mm256_movemask_ps(a)); }

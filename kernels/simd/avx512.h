@@ -8,6 +8,7 @@
 
 #define VF_LANES 16
 #define VF_HAS_FMA 1
+#define VF_STREAMS 1
 #define VF_TABLE_BITS 4
 
 typedef __m512 vf;
@@ -61,6 +62,7 @@ SOFTFOCUS_INLINE vm vf_equal(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_
 SOFTFOCUS_INLINE vm vi_equal(vi a, vi b) { return _mm512_cmpeq_epi32_mask(a, b); }
 SOFTFOCUS_INLINE vm vm_and(vm a, vm b) { return a & b; }
 SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return a | b; }
+SOFTFOCUS_INLINE vm vm_xor(vm a, vm b) { return (vm)(a ^ b); }
 SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return (vm)(a & ~b); }
 SOFTFOCUS_INLINE int vm_any(vm a) { return a != 0; }
 SOFTFOCUS_INLINE size_t vm_count(vm a) { return (size_t)__builtin_popcount(a); }

@@ -8,6 +8,7 @@
 
 #define VF_LANES 4
 #define VF_HAS_FMA 1
+#define VF_STREAMS 0 /* stnp is a hint that no compiler gives for an intrinsic */
 #define VF_TABLE_BITS 0
 
 typedef float32x4_t vf;
@@ -63,6 +64,7 @@ SOFTFOCUS_INLINE vm vf_equal(vf a, vf b) { return vceqq_f32(a, b); }
 SOFTFOCUS_INLINE vm vi_equal(vi a, vi b) { return vceqq_s32(a, b); }
 SOFTFOCUS_INLINE vm vm_and(vm a, vm b) { return vandq_u32(a, b); }
 SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return vorrq_u32(a, b); }
+SOFTFOCUS_INLINE vm vm_xor(vm a, vm b) { return veorq_u32(a, b); }
 SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return vbicq_u32(a, b); }
 SOFTFOCUS_INLINE int vm_any(vm a) { return vmaxvq_u32(a) != 0; }
 /* 16 bits of each lane, side by side */

@@ -12,6 +12,7 @@
 
 #define VF_LANES 1
 #define VF_HAS_FMA 0    /* whether vf_mul_add rounds once */
+#define VF_STREAMS 0    /* whether there are stores past the caches */
 #define VF_TABLE_BITS 0 /* exp by a table of 2^this entries; 0: there is no vi_lookup */
 
 typedef float vf;   /* VF_LANES floats */
@@ -103,6 +104,7 @@ SOFTFOCUS_INLINE vm vf_equal(vf a, vf b) { return a == b; }
 SOFTFOCUS_INLINE vm vi_equal(vi a, vi b) { return a == b; }
 SOFTFOCUS_INLINE vm vm_and(vm a, vm b) { return a && b; }
 SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return a || b; }
+SOFTFOCUS_INLINE vm vm_xor(vm a, vm b) { return a != b; }
 SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return a && !b; } /* a and not b */
 SOFTFOCUS_INLINE int vm_any(vm a) { return a; }
 SOFTFOCUS_INLINE size_t vm_count(vm a) { return (size_t)a; } /* of the lanes set */

@@ -8,6 +8,7 @@
 
 #define VF_LANES 4
 #define VF_HAS_FMA 0
+#define VF_STREAMS 1
 #define VF_TABLE_BITS 0
 
 typedef __m128 vf;
@@ -59,6 +60,7 @@ SOFTFOCUS_INLINE vm vf_equal(vf a, vf b) { return _mm_cmpeq_ps(a, b); }
 SOFTFOCUS_INLINE vm vi_equal(vi a, vi b) { return _mm_castsi128_ps(_mm_cmpeq_epi32(a, b)); }
 SOFTFOCUS_INLINE vm vm_and(vm a, vm b) { return _mm_and_ps(a, b); }
 SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return _mm_or_ps(a, b); }
+SOFTFOCUS_INLINE vm vm_xor(vm a, vm b) { return _mm_xor_ps(a, b); }
 SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return _mm_andnot_ps(b, a); }
 SOFTFOCUS_INLINE int vm_any(vm a) { return _mm_movemask_ps(a) != 0; }
 SOFTFOCUS_INLINE size_t vm_count(vm a)

@@ -67,7 +67,7 @@ const char *softfocus_case_describe(const softfocus_case_spec *spec, char *text,
                                                                 "transposed", "reversed", "strided"};
     static const char *const logits[SOFTFOCUS_LOGITS_COUNT] = {"normal", "equal", "gaps",    "disjoint",
                                                                "large",  "huge",  "special", "one_nan",
-                                                               "many_nan"};
+                                                               "many_nan", "uniform", "tie"};
     static const char *const targets[SOFTFOCUS_TARGETS_COUNT] = {"random",  "easy",    "hard",       "soft",
                                                                  "between", "ignored", "all_ignored"};
     static const char *const reductions[] = {"none", "mean", "sum"};
@@ -388,6 +388,14 @@ static size_t stray_write(const softfocus_case *instance, size_t a)
         at++;
     free(as_it_should_be);
     return at;
+}
+
+int softfocus_case_has_stray_write(const softfocus_case *instance)
+{
+    for (size_t a = 0; a < instance->array_count; a++)
+        if (stray_write(instance, a) != instance->arrays[a].buffer.usable_size)
+            return 1;
+    return 0;
 }
 
 static void append(softfocus_case_report *report, const char *text)

@@ -74,6 +74,9 @@ typedef enum softfocus_case_logits {
     SOFTFOCUS_LOGITS_SPECIAL,  /* NaN, +inf, -inf and positions of -inf alone, among ordinary positions */
     SOFTFOCUS_LOGITS_ONE_NAN,  /* one NaN and one maximum per position: all pairs of places in turn */
     SOFTFOCUS_LOGITS_MANY_NAN, /* NaN of any bits among ordinary logits, in some positions none and in some several */
+    SOFTFOCUS_LOGITS_UNIFORM,  /* of [-2 scale, 2 scale): made in a fifth of the time, for cases of millions */
+    SOFTFOCUS_LOGITS_TIE,      /* as UNIFORM; with HARD targets, alpha and gamma off, the bits of a sum of losses show the order in which
+                                  it was formed */
     SOFTFOCUS_LOGITS_COUNT
 } softfocus_case_logits;
 
@@ -97,7 +100,7 @@ typedef struct softfocus_case_spec {
     size_t misalignment; /* float32 elements between a 64-byte boundary and the data; guard_front only */
     int guard_front;     /* 1: data begin at the front guard page; 0: data end at the back one */
     softfocus_case_logits logits;
-    double scale; /* of NORMAL */
+    double scale; /* of NORMAL and UNIFORM */
     softfocus_case_targets targets;
     softfocus_index_type index_type;
     int gradient; /* ask for the gradient too */
@@ -138,6 +141,9 @@ softfocus_status softfocus_case_run_part(softfocus_case *instance, const softfoc
 
 /* Inputs as they were made, and a pattern in every byte of every output. */
 void softfocus_case_reset(softfocus_case *instance);
+
+/* Whether the last run has changed memory that is no element of an output: gaps between elements, inputs, what lies beside. */
+int softfocus_case_has_stray_write(const softfocus_case *instance);
 
 /* What a check found for one output. Errors are in `unit`: "ulp" of the correctly rounded float32 result,
    or, where the bound is not relative to the result, "eps", multiples of 2^-24 * (|g_c| + p_c * sum

@@ -25,8 +25,8 @@ static void to_log_probs(softfocus_case *instance)
     free(log_probs);
 }
 
-/* Gradients from above: N(0, 1), at most positions; else all equal, or one class alone (as a plain NLL
-   loss gives). */
+/* Gradients from above: N(0, 1) at most positions, or uniform as logits are; else all equal, or one class alone (as a plain
+   NLL loss gives). */
 static void fill_grad_log_probs(softfocus_case *instance, softfocus_random *random)
 {
     const softfocus_case_spec *spec = &instance->spec;
@@ -37,8 +37,9 @@ static void fill_grad_log_probs(softfocus_case *instance, softfocus_random *rand
             int poisoned = spec->logits == SOFTFOCUS_LOGITS_SPECIAL && softfocus_random_below(random, 8) == 0;
             double scale = spec->logits == SOFTFOCUS_LOGITS_HUGE ? 1e30 : 1.0;
             for (size_t c = 0; c < spec->classes; c++) {
-                double normal = softfocus_random_normal(random);
-                double g = way == 0 ? 0.5 : way == 1 ? (c == one ? -1.0 : 0.0) : normal;
+                double any = spec->logits == SOFTFOCUS_LOGITS_UNIFORM ? softfocus_random_between(random, -2.0, 2.0)
+                                                                      : softfocus_random_normal(random);
+                double g = way == 0 ? 0.5 : way == 1 ? (c == one ? -1.0 : 0.0) : any;
                 float *to = softfocus_case_element(&instance->arrays[GRAD_LOG_PROBS], o, c, i);
                 *to = poisoned && c == one ? NAN : (float)(scale * g);
                 if (spec->logits == SOFTFOCUS_LOGITS_MANY_NAN && way % 2 && softfocus_random_below(random, 4) == 0)

@@ -13,6 +13,23 @@ static void fill_normal(float *z, size_t classes, double mean, double scale, sof
         z[c] = (float)(mean + scale * softfocus_random_normal(random));
 }
 
+static void fill_uniform(float *z, size_t classes, double scale, softfocus_random *random)
+{
+    for (size_t c = 0; c < classes; c++)
+        z[c] = (float)softfocus_random_between(random, -2.0 * scale, 2.0 * scale);
+}
+
+/* One loss of 2^100, one of half a float's last place of it, and some that are less than half a double's, 2^47. Of those a sum has none
+   if each is added to 2^100 by itself, as it is where they share a lane, and rounds to 2^100; any two of them that come together
+   first break the tie. They are every 16th of the first positions, as far as one task's chunk is sure to go. */
+static void fill_tie(const softfocus_case_spec *spec, float *z, size_t position, softfocus_random *random)
+{
+    size_t total = softfocus_case_elements(spec), place = spec->inner > 1 ? position % spec->inner : position;
+    fill_uniform(z, spec->classes, spec->scale, random);
+    if (place % 16 == 0 && position * spec->classes < (total < 1000000 ? 12000 : 100000))
+        z[0] = position == 0 ? -0x1p100f : position == 16 ? -0x1p76f : -0x1.fffffep46f;
+}
+
 /* +2e4 in some classes and -2e4 in the rest. A maximum folded from the wrong registers cancels where the
    logits are near one another; here it overflows. */
 static void fill_disjoint(float *z, size_t classes, softfocus_random *random)
@@ -136,6 +153,12 @@ static void fill_position(const softfocus_case_spec *spec, size_t position, floa
         break;
     case SOFTFOCUS_LOGITS_MANY_NAN:
         fill_many_nan(z, spec->classes, spec->scale, random);
+        break;
+    case SOFTFOCUS_LOGITS_TIE:
+        fill_tie(spec, z, position, random);
+        break;
+    case SOFTFOCUS_LOGITS_UNIFORM:
+        fill_uniform(z, spec->classes, spec->scale, random);
         break;
     case SOFTFOCUS_LOGITS_NORMAL:
     case SOFTFOCUS_LOGITS_COUNT:

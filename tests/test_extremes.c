@@ -1,0 +1,163 @@
+/* Values at the ends of what a caller may pass, where float arithmetic runs out: targets outside [0, 1], an alpha or a probability
+ * below what a float has, a gamma past what it has. "sigmoid_focal_loss/avx2/targets_outside" and so on. */
+#include "tests.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+enum { MOST = 320 }; /* elements: rows by themselves, whichever the ISA */
+
+static softfocus_context context_for(const softfocus_test *test)
+{
+    softfocus_context context = softfocus_context_defaults();
+    context.isa = test->isa;
+    return context;
+}
+
+static void expect_ok(softfocus_status status)
+{
+    if (status != SOFTFOCUS_OK)
+        softfocus_test_fail("%s", softfocus_status_string(status));
+}
+
+static void expect_near(const char *what, size_t index, float got, double expected, double bound)
+{
+    if (!(fabs((double)got - expected) <= bound))
+        softfocus_test_fail("%s %zu: got %.9g, expected %.17g within %.3g", what, index, (double)got, expected, bound);
+}
+
+/* ---- Sigmoid focal loss */
+
+struct sigmoid {
+    float logits[MOST], targets[MOST], loss[MOST], grad[MOST];
+    size_t count;
+};
+
+static void sigmoid_focal_loss(const softfocus_test *test, struct sigmoid *s, double gamma, double alpha)
+{
+    softfocus_context context = context_for(test);
+    softfocus_focal_options options = softfocus_focal_defaults();
+    options.reduction = SOFTFOCUS_NONE;
+    options.gamma = gamma;
+    options.alpha = alpha;
+    softfocus_tensor logits = softfocus_tensor_contiguous_const(s->logits, SOFTFOCUS_F32, 1, s->count, 1);
+    softfocus_tensor grad = softfocus_tensor_contiguous(s->grad, SOFTFOCUS_F32, 1, s->count, 1);
+    softfocus_targets targets =
+        softfocus_dense_targets(softfocus_tensor_contiguous_const(s->targets, SOFTFOCUS_F32, 1, s->count, 1));
+    expect_ok(softfocus_sigmoid_focal_loss(&context, &logits, &targets, &options, s->loss, &grad));
+}
+
+/* The formula's, gamma 2. A target that rounding has left just above 1 must not divide by 1 - p_t below 0 as if it were 0. */
+static void targets_outside(const softfocus_test *test)
+{
+    static const float targets[] = {1.0f + 0x1p-23f, 1.5f, -1.0f, -0x1p-20f}, logits[] = {20.0f, 2.0f, -2.0f, 0.5f, -30.0f};
+    static const double alphas[] = {0.25, -1.0};
+    struct sigmoid s = {.count = COUNT(targets) * COUNT(logits)};
+    for (size_t e = 0; e < s.count; e++) {
+        s.targets[e] = targets[e % COUNT(targets)];
+        s.logits[e] = logits[e / COUNT(targets)];
+    }
+    for (size_t a = 0; a < COUNT(alphas); a++) {
+        sigmoid_focal_loss(test, &s, 2.0, alphas[a]);
+        for (size_t e = 0; e < s.count; e++) {
+            double z = (double)s.logits[e], y = (double)s.targets[e], p = 1.0 / (1.0 + exp(-z)), q = 1.0 / (1.0 + exp(z));
+            double ce = (1.0 - y) * (fmax(z, 0.0) + log1p(exp(-fabs(z)))) + y * (fmax(-z, 0.0) + log1p(exp(-fabs(z))));
+            double v = p * (1.0 - y) + q * y, alpha = alphas[a] < 0.0 ? 1.0 : alphas[a] * y + (1.0 - alphas[a]) * (1.0 - y);
+            double size = fabs(alpha) * v * v, slope = 2.0 * p * q / v * (1.0 - 2.0 * y) * ce;
+            expect_near("loss", e, s.loss[e], alpha * v * v * ce, 1e-5 * size * fabs(ce));
+            expect_near("gradient", e, s.grad[e], alpha * v * v * (p - y + slope), 1e-5 * size * (fabs(p - y) + fabs(slope)));
+        }
+    }
+}
+
+/* A float of such an alpha has few digits, or none. */
+static void small_alpha(const softfocus_test *test)
+{
+    static const double alphas[] = {1e-40, 1e-44, 1e-46};
+    struct sigmoid s = {.count = 40};
+    for (size_t a = 0; a < COUNT(alphas); a++) {
+        for (size_t e = 0; e < s.count; e++) {
+            s.targets[e] = 1.0f;
+            s.logits[e] = -0x1p33f * (float)(e + 1);
+        }
+        sigmoid_focal_loss(test, &s, 2.0, alphas[a]);
+        for (size_t e = 0; e < s.count; e++) {
+            double loss = -(double)s.logits[e] * alphas[a];
+            expect_near("loss", e, s.loss[e], loss, 5.0 * 0x1p-24 * loss + 0x1p-149);
+        }
+    }
+}
+
+/* ---- Softmax focal loss */
+
+/* Its gradient has gamma times what u^gamma makes 0. */
+static void extreme_gamma(const softfocus_test *test)
+{
+    float logits[2 * MOST], grad[2 * MOST], loss[2];
+    int32_t index[2] = {0, 1};
+    softfocus_context context = context_for(test);
+    softfocus_focal_options options = softfocus_focal_defaults();
+    softfocus_targets targets = softfocus_index_targets(index, SOFTFOCUS_I32);
+    options.reduction = SOFTFOCUS_NONE;
+    options.gamma = DBL_MAX;
+    for (size_t classes = 2; classes <= MOST; classes += MOST - 2) {
+        softfocus_tensor z = softfocus_tensor_contiguous_const(logits, SOFTFOCUS_F32, 2, classes, 1);
+        softfocus_tensor g = softfocus_tensor_contiguous(grad, SOFTFOCUS_F32, 2, classes, 1);
+        memset(logits, 0, sizeof logits);
+        logits[0] = logits[classes + 1] = 25.0f;
+        expect_ok(softfocus_softmax_focal_loss(&context, &z, &targets, &options, loss, &g));
+        for (size_t e = 0; e < 2 * classes; e++)
+            expect_near("gradient", e, grad[e], 0.0, 0.0);
+    }
+}
+
+/* ---- Backward */
+
+/* p is below the smallest float that has all its digits, and p * sum g is not. */
+static void small_probabilities(const softfocus_test *test)
+{
+    static const double sums[] = {0.5, 3.0, 1e6, -1e10, 1e20};
+    static const float logs[] = {-80.0f, -97.0f, -105.0f, -110.0f, -INFINITY};
+    float log_probs[MOST], above[MOST], grad[MOST];
+    softfocus_context context = context_for(test);
+    for (size_t s = 0; s < COUNT(sums); s++)
+        for (size_t classes = 8; classes <= MOST; classes += MOST - 8) {
+            softfocus_tensor p = softfocus_tensor_contiguous_const(log_probs, SOFTFOCUS_F32, 1, classes, 1);
+            softfocus_tensor a = softfocus_tensor_contiguous_const(above, SOFTFOCUS_F32, 1, classes, 1);
+            softfocus_tensor g = softfocus_tensor_contiguous(grad, SOFTFOCUS_F32, 1, classes, 1);
+            for (size_t c = 0; c < classes; c++) {
+                log_probs[c] = c == 0 ? 0.0f : logs[c % COUNT(logs)];
+                above[c] = c == 0 ? (float)sums[s] : 0.0f;
+            }
+            expect_ok(softfocus_log_softmax_backward(&context, &p, &a, &g));
+            for (size_t c = 1; c < classes; c++) {
+                double term = exp((double)log_probs[c]) * (double)above[0];
+                expect_near("gradient", c, grad[c], -term, 4.0 * 0x1p-24 * fabs(term) + 0x1p-149);
+            }
+        }
+}
+
+/* ---- The list */
+
+void softfocus_add_extremes_tests(void)
+{
+    static const struct {
+        const char *kernel, *name;
+        softfocus_test_body *body;
+    } tests[] = {
+        {"sigmoid_focal_loss", "targets_outside", targets_outside},
+        {"sigmoid_focal_loss", "small_alpha", small_alpha},
+        {"softmax_focal_loss", "extreme_gamma", extreme_gamma},
+        {"log_softmax_backward", "small_probabilities", small_probabilities},
+    };
+    for (size_t t = 0; t < COUNT(tests); t++)
+        for (size_t i = 0; i < softfocus_isa_count(); i++) {
+            const softfocus_isa *isa = softfocus_isa_at(i);
+            softfocus_test *test = softfocus_test_add("%s/%s/%s", tests[t].kernel, softfocus_isa_name(isa), tests[t].name);
+            test->body = tests[t].body;
+            test->isa = isa;
+        }
+}
