@@ -2,19 +2,22 @@
  * cancels by nature, so that the error is bounded by what it was formed from: 4 * 2^-24 * (|g_i| + p_i sum |g|). */
 #include "kernels/softmax.h"
 
-/* What 2^60 p is multiplied by, one after the other, to be -p * sum g. A sum of 1 and more has p times 2^34 first, since p alone may
-   be below what a float has where the product is not; more, and what exp gives for -inf, 2^-185, would no longer be 0. */
+/* What 2^60 p is multiplied by, one after the other, to be -p * sum g. It becomes 2^34 p first, since p alone may be below what a
+   float has where the product is not; more, and what exp gives for -inf, 2^-185, would no longer be 0. Only where the sum over
+   2^34 would be below what a float has is it p. */
 struct weights {
     vf first, second;
 };
 
 #define P_LIFT 0x1p34
+#define TINY_SUM 0x1p-90
 
 SOFTFOCUS_INLINE struct weights row_weights(double sum)
 {
-    int small = __builtin_fabs(sum) < 1.0;
-    return (struct weights){vf_set1((float)(small ? EXP_SCALE_INVERSE : EXP_SCALE_INVERSE * P_LIFT)),
-                            vf_set1((float)(small ? -sum : -sum / P_LIFT))};
+    struct weights weights = {vf_set1((float)(EXP_SCALE_INVERSE * P_LIFT)), vf_set1((float)(-sum / P_LIFT))};
+    if (__builtin_expect(__builtin_fabs(sum) < TINY_SUM, 0))
+        weights = (struct weights){vf_set1((float)EXP_SCALE_INVERSE), vf_set1((float)-sum)};
+    return weights;
 }
 
 /* exp needs its argument <= 0; what rounding (or another library) left above counts as 0. */
@@ -208,11 +211,15 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
 {
     struct columns_state *state = opaque;
     struct columns_sums *result = sums;
-    vd one = vd_set1(1.0), scale = vd_set1(EXP_SCALE_INVERSE), lifted = vd_set1(EXP_SCALE_INVERSE * P_LIFT);
     for (size_t v = 0; v < batch->vectors; v++) { /* as row_weights */
-        vd minus = vd_sub(vd_set1(0.0), state->sum[v]), size = vd_max(minus, state->sum[v]);
-        result->weights[v].first = vd_narrow(vd_select_less(size, one, scale, lifted));
-        result->weights[v].second = vd_narrow(vd_select_less(size, one, minus, vd_mul(minus, vd_set1(1.0 / P_LIFT))));
+        vd minus = vd_sub(vd_set1(0.0), state->sum[v]);
+        vf lowered = vd_narrow(vd_mul(minus, vd_set1(1.0 / P_LIFT)));
+        vm tiny = vf_less(vf_abs(lowered), vf_set1((float)(TINY_SUM / P_LIFT)));
+        struct weights weights = {vf_set1((float)(EXP_SCALE_INVERSE * P_LIFT)), lowered};
+        if (vm_any(tiny))
+            weights = (struct weights){vf_select(tiny, vf_set1((float)EXP_SCALE_INVERSE), weights.first),
+                                       vf_select(tiny, vd_narrow(minus), lowered)};
+        result->weights[v] = weights;
     }
 }
 

@@ -116,11 +116,11 @@ static void extreme_gamma(const softfocus_test *test)
 
 /* ---- Backward */
 
-/* p is below the smallest float that has all its digits, and p * sum g is not. */
+/* p, or the sum of g, is near or below the smallest float that has all its digits. */
 static void small_probabilities(const softfocus_test *test)
 {
-    static const double sums[] = {0.5, 3.0, 1e6, -1e10, 1e20};
-    static const float logs[] = {-80.0f, -97.0f, -105.0f, -110.0f, -INFINITY};
+    static const double sums[] = {1e-36, 1e-30, 0.5, 3.0, 1e6, -1e10, 1e20};
+    static const float logs[] = {-1.0f, -20.0f, -80.0f, -97.0f, -105.0f, -110.0f, -INFINITY};
     float log_probs[MOST], above[MOST], grad[MOST];
     softfocus_context context = context_for(test);
     for (size_t s = 0; s < COUNT(sums); s++)
