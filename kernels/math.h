@@ -238,4 +238,17 @@ SOFTFOCUS_INLINE vf log1p_excess(vf e)
     return q;
 }
 
+/* ---- The modulating factor: u^gamma, for u of [0, 1] (and for gammas of 0, 1 and 2 any u) */
+
+SOFTFOCUS_INLINE vd vd_power(vd u, double gamma)
+{
+    if (gamma == 0.0)
+        return vd_set1(1.0);
+    if (gamma == 1.0)
+        return u;
+    if (gamma == 2.0)
+        return vd_mul(u, u);
+    return vd_pow(u, vd_set1(gamma));
+}
+
 #endif

@@ -183,11 +183,7 @@ SOFTFOCUS_SHARED struct result any_targets(const struct constants *c, vf logit, 
     vd huge = vd_set1(0x1p1000);
     vd ce = vd_add(vd_mul(not_y, vd_min(huge, vd_add(above, log))), vd_mul(y, vd_min(huge, vd_add(below, log))));
     vd alpha = vd_add(vd_mul(vd_set1(c->alpha_positive), y), vd_mul(vd_set1(c->alpha_negative), not_y));
-    vd modulator = c->gamma == 0.0   ? one
-                   : c->gamma == 1.0 ? v
-                   : c->gamma == 2.0 ? vd_mul(v, v)
-                                     : vd_pow(v, vd_set1(c->gamma));
-    vd weighted = vd_mul(vd_mul(alpha, modulator), vd_widen(weight));
+    vd weighted = vd_mul(vd_mul(alpha, vd_power(v, c->gamma)), vd_widen(weight));
 
     struct result result;
     /* Where ce is infinite, and so capped, only a factor of 0 makes less of it, however small y^gamma is. */

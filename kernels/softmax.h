@@ -667,9 +667,19 @@ struct column_hole {
     int max;
 };
 
-/* The sum over `n` classes, of `most`, a constant of up to four. With `keeps` the exponentials take the place of what they are of. */
-SOFTFOCUS_INLINE void columns_group(real *z, ptrdiff_t stride, size_t class, size_t n, size_t most, struct column_hole hole,
-                                    struct exp_base base, int far, int keeps, struct exp_sum *sum, vf *largest)
+/* A block of some classes, or of all, and a vector of it: what the sums below run over. */
+struct column_sum {
+    real *z; /* of the next class */
+    ptrdiff_t stride;
+    size_t class, end;
+    struct column_hole hole;
+    vf m;
+    int keeps; /* a constant: exponentials take the place of what they are of */
+};
+
+/* The sum over the next `n` classes, of `most`, a constant of up to four. */
+SOFTFOCUS_INLINE void columns_group(const struct column_sum *of, size_t n, size_t most, struct exp_base base, int far,
+                                    struct exp_sum *sum, vf *largest)
 {
     struct exp_group group;
     SOFTFOCUS_UNROLL
@@ -677,25 +687,16 @@ SOFTFOCUS_INLINE void columns_group(real *z, ptrdiff_t stride, size_t class, siz
         set_no_term(&group, c);
         if (c >= most || c >= n)
             continue;
-        vf x = vf_load(z + (ptrdiff_t)c * stride);
-        set_term(&group, c, hole.max ? but_largest(largest, x) : x, base, far);
-        if (keeps)
-            vf_store(z + (ptrdiff_t)c * stride, group.e[c]);
-        if (!hole.max)
-            leave_out(&group, c, vi_equal(hole.class, class_number(class + c)));
+        real *z = of->z + (ptrdiff_t)c * of->stride;
+        vf x = vf_load(z);
+        set_term(&group, c, of->hole.max ? but_largest(largest, x) : x, base, far);
+        if (of->keeps)
+            vf_store(z, group.e[c]);
+        if (!of->hole.max)
+            leave_out(&group, c, vi_equal(of->hole.class, class_number(of->class + c)));
     }
     add_group(sum, &group, COLUMNS_SPLIT);
 }
-
-/* A block of some classes, or of all, and a vector of it: what the sums below run over. */
-struct column_sum {
-    real *z;
-    ptrdiff_t stride;
-    size_t class, end;
-    struct column_hole hole;
-    vf m;
-    int keeps;
-};
 
 /* Where speed depends on it, whole groups are apart from the last, which may have fewer classes: 1.02 to 1.04 times as fast as asking
    at each class. */
@@ -703,11 +704,11 @@ SOFTFOCUS_INLINE void next_group(struct column_sum *of, struct exp_base base, in
 {
     size_t n = smaller(of->end - of->class, 4);
     if (far)
-        columns_group(of->z, of->stride, of->class, n, 4, of->hole, base, far, of->keeps, sum, largest);
+        columns_group(of, n, 4, base, far, sum, largest);
     else if (n == 4)
-        columns_group(of->z, of->stride, of->class, 4, 4, of->hole, base, far, of->keeps, sum, largest);
+        columns_group(of, 4, 4, base, far, sum, largest);
     else
-        columns_group(of->z, of->stride, of->class, n, 3, of->hole, base, far, of->keeps, sum, largest);
+        columns_group(of, n, 3, base, far, sum, largest);
     of->class += n;
     of->z += 4 * of->stride;
     if (of->class / 4 % SETTLE_GROUPS == 0)

@@ -71,18 +71,6 @@ SOFTFOCUS_INLINE vd weights_of(const struct softfocus_softmax_focal_args *args, 
     return vd_load(weight);
 }
 
-/* u^gamma, 0 <= u <= 1 */
-SOFTFOCUS_INLINE vd modulate(vd u, double gamma)
-{
-    if (gamma == 0.0)
-        return vd_set1(1.0);
-    if (gamma == 1.0)
-        return u;
-    if (gamma == 2.0)
-        return vd_mul(u, u);
-    return vd_pow(u, vd_set1(gamma));
-}
-
 /* From m, the target's logit and U in units. NaN anywhere in a position makes its results NaN; +inf and a position of -inf
    alone do so by m - m. */
 SOFTFOCUS_INLINE struct focal focal(const struct softfocus_softmax_focal_args *args, struct targets targets, vf max,
@@ -109,7 +97,7 @@ SOFTFOCUS_INLINE struct focal focal(const struct softfocus_softmax_focal_args *a
     vd quotient = vd_mul(vd_mul(target_exp, finite_nll), vd_mul(sum, product));
     quotient = vd_select_less(rest, vd_set1(0x1p-40), one, quotient);
 
-    vd weighted = vd_mul(weight, modulate(u, args->focal.gamma));
+    vd weighted = vd_mul(weight, vd_power(u, args->focal.gamma));
     struct focal result;
     result.loss = vd_mul(weighted, vd_select_less(zero, weight, nll, finite_nll)); /* a weight of 0 times inf is 0 */
     result.loss = vd_select_less(zero, live, result.loss, zero);

@@ -69,6 +69,7 @@ need_build()
 
 # The two fuzzers, in build-fuzz/, with clang. Comparisons are not traced: decode.c makes calls from any bytes, so that there is
 # nothing to guess, and it costs half the speed. debugoptimized: a fuzzer wants speed, and a finding a readable trace.
+# STREAM_BYTES (kernels/positions.h): so that results of 2 KB and more go past the caches.
 # lundef: the sanitizers' symbols come with programs.
 # shellcheck disable=SC2034
 fuzz_packages=(clang llvm)
@@ -76,7 +77,7 @@ need_fuzzers()
 {
     local build_targets=(tests/fuzz/softfocus-fuzz-kernels tests/fuzz/softfocus-fuzz-npy)
     CC=clang CXX=clang++ need_build build-fuzz --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
-        '-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-coverage=trace-cmp' -Dtests=enabled -Dtools=disabled \
+        '-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-coverage=trace-cmp -DSTREAM_BYTES=2048' -Dtests=enabled -Dtools=disabled \
         -Dbench=disabled -Dexamples=disabled
 }
 
