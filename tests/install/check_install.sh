@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the library, shared and static, into a temporary prefix and lets others use it the ways that they do:
+# Installs the library, shared and static, and the program into a temporary prefix and lets others use it the ways that they do:
 #     check_install.sh SOURCE_DIR
 # Run by `meson test --suite install`; the compilers are CC and CXX from the environment. It writes only to its own
 # temporary folder and prints TAP; a step that fails shows its whole output and counts as a failure, and a step that
@@ -23,10 +23,11 @@ libdir=lib/$($CC -print-multiarch 2>/dev/null)
 libdir=${libdir%/}
 strict=(-Wall -Wextra -Wconversion -Wshadow -Werror)
 
-planned=14
+planned=15
 number=0
 passed=0
 failed=0
+skipped=0
 echo "1..$planned"
 
 # step NAME COMMAND…: runs it quietly, and shows all that it said if it fails.
@@ -45,11 +46,19 @@ step()
     fi
 }
 
+# skip NAME REASON
+skip()
+{
+    number=$((number + 1))
+    skipped=$((skipped + 1))
+    echo "ok $number - $1 # SKIP $2"
+}
+
 # ---- Install -----------------------------------------------------------------------------------------------------
 install_library()
 {
     meson setup "$work/build" "$source_dir" --prefix "$prefix" --libdir "$libdir" -Ddefault_library=both \
-        -Dtests=disabled -Dbench=disabled -Dtools=disabled -Dexamples=disabled &&
+        -Dtests=disabled -Dbench=disabled -Dtools=auto -Dexamples=disabled &&
         ninja -C "$work/build" && meson install -C "$work/build" --no-rebuild
 }
 
@@ -82,6 +91,12 @@ check_symbols()
     names+=$'\n'$(nm -g --defined-only "$prefix/$libdir/libsoftfocus.a" | awk 'NF == 3 {print $3}') || return 1
     echo "$names" | grep -v '^softfocus_' && { echo "names without the prefix"; return 1; }
     return 0
+}
+
+# From a prefix that the loader does not know, and with no help for it.
+program_starts()
+{
+    env -u LD_LIBRARY_PATH "$prefix/bin/softfocus" info
 }
 
 # ---- pkg-config --------------------------------------------------------------------------------------------------
@@ -180,6 +195,11 @@ PYTHON
 
 step 'installs, shared and static' install_library
 [ $failed -eq 0 ] || { echo "Bail out! nothing to use: the library did not install"; exit 1; }
+if [ -e "$prefix/bin/softfocus" ]; then
+    step 'the installed program starts' program_starts
+else
+    skip 'the installed program starts' 'no jansson, or no argp'
+fi
 export PKG_CONFIG_PATH=$prefix/$libdir/pkgconfig
 step 'installs what users need and nothing else' check_files
 step 'every global name begins with softfocus_' check_symbols
@@ -200,5 +220,5 @@ if [ $number -ne $planned ]; then
     echo "# $planned steps were planned"
     failed=$((failed + 1))
 fi
-echo "# $passed passed, $failed failed, 0 skipped"
+echo "# $passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ]
