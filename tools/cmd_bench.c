@@ -290,7 +290,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case ARGP_KEY_END:
         if (r->compare && r->rest_count != 2)
-            argp_error(state, "--compare: two reports are expected");
+            softfocus_usage_error(state, "--compare: two reports are expected");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

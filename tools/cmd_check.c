@@ -205,7 +205,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case 'k':
         r->kernel = softfocus_case_kernel_find(argument);
         if (r->kernel == NULL)
-            argp_error(state, "--kernel: there is no kernel '%s'", argument);
+            softfocus_usage_error(state, "--kernel: there is no kernel '%s'", argument);
         return 0;
     case 's':
         r->seed = (uint64_t)softfocus_parse_integer(state, "--seed", argument, 0, INT64_MAX);
@@ -214,7 +214,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         r->json = true;
         return 0;
     case ARGP_KEY_ARG:
-        argp_error(state, "'%s' is one argument too many", argument);
+        softfocus_usage_error(state, "'%s' is one argument too many", argument);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -1,4 +1,5 @@
 /* softfocus info: this CPU, the ISAs of this build, and which one a call uses and why. Called by main.c. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 #include "softfocus/softfocus.h"
 #include "table.h"
 
-enum { TEXT_SIZE = 256, WHY_SIZE = 512 };
+enum { TEXT_SIZE = 256 };
 
 /* ---- Features ------------------------------------------------------------------------------------------ */
 
@@ -70,24 +71,26 @@ static const char *feature_text(uint32_t features, const char *none, char text[T
 
 /* ---- The choice ---------------------------------------------------------------------------------------- */
 
-/* Why the default is what it is. The dispatcher ignores a SOFTFOCUS_ISA that it cannot follow; here it is
-   said. */
-static void explain(const char *wanted, char why[WHY_SIZE])
+/* Why the default is what it is, from malloc; NULL: no memory. The dispatcher ignores a SOFTFOCUS_ISA that it
+   cannot follow; here it is said. `name` is what is printed of it. */
+static char *explain(const char *wanted, const char *name)
 {
+    char *why = NULL;
+    int length;
     const char *best = "the best one that this CPU supports";
     const softfocus_isa *named = softfocus_isa_find(wanted);
     if (wanted == NULL || wanted[0] == '\0') {
-        snprintf(why, WHY_SIZE, "%s", best);
+        length = asprintf(&why, "%s", best);
     } else if (named == NULL) {
-        snprintf(why, WHY_SIZE, "%s; SOFTFOCUS_ISA=%s is ignored: this build has no ISA of that name", best,
-                 wanted);
+        length = asprintf(&why, "%s; SOFTFOCUS_ISA=%s is ignored: this build has no ISA of that name", best, name);
     } else if (!softfocus_isa_supported(named)) {
         char missing[TEXT_SIZE];
-        snprintf(why, WHY_SIZE, "%s; SOFTFOCUS_ISA=%s is ignored: this CPU lacks %s", best, wanted,
-                 feature_text(missing_features(named), "nothing", missing));
+        length = asprintf(&why, "%s; SOFTFOCUS_ISA=%s is ignored: this CPU lacks %s", best, name,
+                          feature_text(missing_features(named), "nothing", missing));
     } else {
-        snprintf(why, WHY_SIZE, "named by SOFTFOCUS_ISA");
+        length = asprintf(&why, "named by SOFTFOCUS_ISA");
     }
+    return length >= 0 ? why : NULL;
 }
 
 /* ---- The reports --------------------------------------------------------------------------------------- */
@@ -141,7 +144,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         *json = true;
         return 0;
     case ARGP_KEY_ARG:
-        argp_error(state, "'%s' is one argument too many", argument);
+        softfocus_usage_error(state, "'%s' is one argument too many", argument);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -161,12 +164,19 @@ int softfocus_command_info(int argc, char **argv)
     bool json = false;
     softfocus_parse_command_line(&argp, argc, argv, &json);
 
-    char cpu[CPU_MODEL_SIZE], why[WHY_SIZE];
-    const char *wanted = getenv("SOFTFOCUS_ISA");
+    char cpu[CPU_MODEL_SIZE];
     softfocus_cpu_model(cpu);
-    explain(wanted, why);
-    if (json)
-        return print_json(cpu, wanted, why);
-    print_text(cpu, why);
-    return 0;
+    const char *wanted = getenv("SOFTFOCUS_ISA");
+    char *name = wanted != NULL ? softfocus_printable(wanted) : NULL; /* any bytes may be in it */
+    char *why = explain(wanted, name);
+    int status = 0;
+    if (why == NULL)
+        status = softfocus_complain(NULL, "%s", strerror(ENOMEM));
+    else if (json)
+        status = print_json(cpu, name, why);
+    else
+        print_text(cpu, why);
+    free(why);
+    free(name);
+    return status;
 }

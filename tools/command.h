@@ -28,10 +28,21 @@ int softfocus_command_bench(int argc, char **argv);
 void softfocus_parse_command_line(const struct argp *argp, int argc, char **argv, void *input);
 
 /* One line on standard error: "softfocus: SUBJECT: what is wrong"; a NULL subject is left out, and "-" is
-   named. Returns STATUS_FAILED. */
+   standard input (who writes to it says so). What would not print is escaped. Returns STATUS_FAILED. */
 __attribute__((format(printf, 2, 3))) int softfocus_complain(const char *subject, const char *format, ...);
 
-/* The values of options; text that is none ends the program through argp_error, naming the option. */
+/* Whether it has been called: then a failure has its line, and what follows from it needs none. */
+bool softfocus_has_complained(void);
+
+/* argp_error, with what would not print escaped. */
+__attribute__((format(printf, 2, 3))) void softfocus_usage_error(const struct argp_state *state,
+                                                                 const char *format, ...);
+
+/* A copy, from malloc, in which control characters and bytes that are no UTF-8 are \n, \t or \xff: it is one
+   line, moves no cursor, and may stand in JSON. */
+char *softfocus_printable(const char *text);
+
+/* The values of options; text that is none ends the program through softfocus_usage_error, naming the option. */
 double softfocus_parse_double(const struct argp_state *state, const char *option, const char *text);
 int64_t softfocus_parse_integer(const struct argp_state *state, const char *option, const char *text,
                                 int64_t least, int64_t most);

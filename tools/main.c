@@ -2,9 +2,11 @@
 #include "command.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "softfocus/softfocus.h"
 
@@ -44,12 +46,12 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
             if (strcmp(argument, commands[i].name) == 0)
                 chosen->command = &commands[i];
         if (chosen->command == NULL)
-            argp_error(state, "there is no command '%s'", argument);
+            softfocus_usage_error(state, "there is no command '%s'", argument);
         chosen->index = state->next - 1;
         state->next = state->argc; /* the rest is the command's */
         return 0;
     case ARGP_KEY_NO_ARGS:
-        argp_error(state, "a command is expected");
+        softfocus_usage_error(state, "a command is expected");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -85,16 +87,31 @@ static const struct argp argp = {
     .help_filter = filter_help,
 };
 
-/* Output that did not get out is a failure: a full disk shows up only here. */
-static int finish(int status)
+/* A standard stream that is closed stays unusable, but its number is taken: no file or pipe of ours is to get it and
+   be read or written as that stream. */
+static void hold_closed_streams(void)
 {
-    if (ferror(stdout) | fclose(stdout))
-        return softfocus_complain("standard output", "%s", strerror(errno));
-    return status;
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
+        if (fcntl(stream, F_GETFD) < 0)
+            (void)!open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* the lowest number is free */
+}
+
+/* Output that did not get out is a failure: a full disk shows up only here. Run by exit, since argp ends the program
+   itself after --help and --version. Where a failure has been told, this is a part of it. */
+static void close_output(void)
+{
+    errno = 0;
+    if (!(ferror(stdout) | fclose(stdout)) || softfocus_has_complained())
+        return;
+    softfocus_complain("standard output", "%s", errno != 0 ? strerror(errno) : "it could not be written to");
+    _exit(STATUS_FAILED);
 }
 
 int main(int argc, char **argv)
 {
+    hold_closed_streams();
+    if (atexit(close_output) != 0)
+        return softfocus_complain(NULL, "%s", strerror(ENOMEM));
     argp_program_version_hook = print_version;
     argp_err_exit_status = STATUS_USAGE;
     char program[] = "softfocus"; /* getopt's messages start with argv[0], whatever path it was called by */
@@ -108,5 +125,5 @@ int main(int argc, char **argv)
     char name[64];
     snprintf(name, sizeof name, "%s %s", program, chosen.command->name);
     argv[chosen.index] = name;
-    return finish(chosen.command->run(argc - chosen.index, argv + chosen.index));
+    return chosen.command->run(argc - chosen.index, argv + chosen.index);
 }

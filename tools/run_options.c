@@ -18,7 +18,7 @@ const softfocus_isa *softfocus_parse_isa(const struct argp_state *state, const c
             snprintf(names + length, sizeof names - length, "%s%s", i == 0 ? "" : ", ",
                      softfocus_isa_name(softfocus_isa_at(i)));
         }
-        argp_error(state, "--isa: this build has no ISA '%s' (it has %s)", name, names);
+        softfocus_usage_error(state, "--isa: this build has no ISA '%s' (it has %s)", name, names);
     } else if (!softfocus_isa_supported(isa)) {
         exit(softfocus_complain("--isa", "this CPU has no %s ('softfocus info' says what is missing)", name));
     }
