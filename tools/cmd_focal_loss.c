@@ -43,20 +43,20 @@ static softfocus_reduction parse_reduction(const struct argp_state *state, const
     for (size_t i = 0; i < sizeof reductions / sizeof reductions[0]; i++)
         if (strcmp(text, reductions[i].name) == 0)
             return reductions[i].reduction;
-    argp_error(state, "--reduction: '%s' is not none, mean or sum", text);
+    softfocus_usage_error(state, "--reduction: '%s' is not none, mean or sum", text);
     return SOFTFOCUS_NONE; /* not reached */
 }
 
 static void check_arguments(const struct argp_state *state, const request *r)
 {
     if (r->targets == NULL)
-        argp_error(state, "two .npy files are expected, logits and targets");
+        softfocus_usage_error(state, "two .npy files are expected, logits and targets");
     else if (strcmp(r->logits, "-") == 0 && strcmp(r->targets, "-") == 0)
-        argp_error(state, "logits and targets cannot both be read from standard input");
+        softfocus_usage_error(state, "logits and targets cannot both be read from standard input");
     if (r->loss_out != NULL && r->grad_out != NULL && softfocus_same_file(r->loss_out, r->grad_out))
-        argp_error(state, "-o and --grad name the same file");
+        softfocus_usage_error(state, "-o and --grad name the same file");
     if (r->loss_out == NULL && r->grad_out != NULL && strcmp(r->grad_out, "-") == 0)
-        argp_error(state, "--grad - needs -o: the loss is printed on standard output");
+        softfocus_usage_error(state, "--grad - needs -o: the loss is printed on standard output");
 }
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
@@ -76,7 +76,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         r->class_weight = argument;
         return 0;
     case 'o':
-        r->loss_out = argument;
+        r->loss_out = softfocus_parse_output(state, "--output", argument);
         return 0;
     case 'x':
         r->axis = softfocus_parse_axis(state, argument);
@@ -95,11 +95,11 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         r->focal.normalizer = softfocus_parse_double(state, "--normalizer", argument);
         return 0;
     case OPTION_GRAD:
-        r->grad_out = argument;
+        r->grad_out = softfocus_parse_output(state, "--grad", argument);
         return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num > 1)
-            argp_error(state, "two files are expected; '%s' is a third one", argument);
+            softfocus_usage_error(state, "two files are expected; '%s' is a third one", argument);
         *(state->arg_num == 0 ? &r->logits : &r->targets) = argument;
         return 0;
     case ARGP_KEY_END:
@@ -203,6 +203,21 @@ static bool load_weights(request *r, work *w)
     return true;
 }
 
+/* Whether the library has the loss with such targets: a problem of one element asks it. Else no shape of them would do,
+   and none is to be called for. */
+static bool is_implemented(const request *r, npy_dtype dtype)
+{
+    float z = 0.0F, y = 0.0F, loss;
+    int64_t class = 0;
+    softfocus_tensor one = softfocus_tensor_contiguous(&z, SOFTFOCUS_F32, 1, 1, 1);
+    softfocus_targets targets = dtype == NPY_F4
+                                    ? softfocus_dense_targets(softfocus_tensor_contiguous(&y, SOFTFOCUS_F32, 1, 1, 1))
+                                    : softfocus_index_targets(&class, SOFTFOCUS_I64);
+    softfocus_status status = r->sigmoid ? softfocus_sigmoid_focal_loss(NULL, &one, &targets, NULL, &loss, NULL)
+                                         : softfocus_softmax_focal_loss(NULL, &one, &targets, NULL, &loss, NULL);
+    return status != SOFTFOCUS_ERROR_UNSUPPORTED;
+}
+
 /* Class indices have the shape of the positions, dense targets that of the logits; both are walked in the
    logits' order. */
 static bool load_targets(const request *r, work *w, softfocus_targets *targets)
@@ -213,6 +228,10 @@ static bool load_targets(const request *r, work *w, softfocus_targets *targets)
 
     const npy_header *header = &w->targets.header;
     bool dense = header->dtype == NPY_F4;
+    if (!is_implemented(r, header->dtype))
+        return softfocus_complain(r->targets, "this version does not implement %s focal loss with %s targets",
+                                  r->sigmoid ? "sigmoid" : "softmax", softfocus_npy_dtype_name(header->dtype)),
+               false;
     npy_header expected = dense ? softfocus_header_like_logits(&w->z) : softfocus_header_of_positions(&w->z);
     if (header->ndim != expected.ndim ||
         memcmp(header->shape, expected.shape, expected.ndim * sizeof expected.shape[0]) != 0) {

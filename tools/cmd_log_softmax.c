@@ -18,21 +18,21 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         state->child_inputs[0] = &r->run;
         return 0;
     case 'o':
-        r->out = argument;
+        r->out = softfocus_parse_output(state, "--output", argument);
         return 0;
     case 'x':
         r->axis = softfocus_parse_axis(state, argument);
         return 0;
     case ARGP_KEY_ARG:
         if (r->in != NULL)
-            argp_error(state, "one file is expected; '%s' is a second one", argument);
+            softfocus_usage_error(state, "one file is expected; '%s' is a second one", argument);
         r->in = argument;
         return 0;
     case ARGP_KEY_END:
         if (r->in == NULL)
-            argp_error(state, "a .npy file of logits is expected");
+            softfocus_usage_error(state, "a .npy file of logits is expected");
         if (r->out == NULL)
-            argp_error(state, "-o OUT.npy is expected: where to write the result");
+            softfocus_usage_error(state, "-o OUT.npy is expected: where to write the result");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

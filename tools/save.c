@@ -19,20 +19,51 @@ typedef struct destination {
     char temporary[PATH_MAX]; /* empty: written to directly, or renamed already */
 } destination;
 
-/* The path that a name will have, whether or not it is there yet; only its folder has to be. */
-static bool resolve(const char *path, char name[PATH_MAX])
+/* folder/base, or base alone where it is absolute. False where that is too long: errno says so. */
+static bool join(const char *folder, const char *base, char path[PATH_MAX])
 {
-    if (realpath(path, name) != NULL)
-        return true;
-    char copy[PATH_MAX], folder[PATH_MAX];
-    if (errno != ENOENT || snprintf(copy, sizeof copy, "%s", path) >= (int)sizeof copy)
-        return false;
-    if (realpath(dirname(copy), folder) == NULL)
-        return false;
-    snprintf(copy, sizeof copy, "%s", path); /* dirname has cut it */
-    int length = snprintf(name, PATH_MAX, "%s/%s", strcmp(folder, "/") == 0 ? "" : folder, basename(copy));
+    const char *slash = strcmp(folder, "/") == 0 ? "" : "/";
+    int length = base[0] == '/' ? snprintf(path, PATH_MAX, "%s", base)
+                                : snprintf(path, PATH_MAX, "%s%s%s", folder, slash, base);
     errno = ENAMETOOLONG;
     return length < PATH_MAX;
+}
+
+/* The path that a name will have, whether or not it is there yet; only its folder has to be. A link to what is not
+   there yet is followed too; where links go in a circle, realpath says so. */
+static bool resolve(const char *path, char name[PATH_MAX])
+{
+    char at[PATH_MAX];
+    errno = ENAMETOOLONG;
+    if (snprintf(at, sizeof at, "%s", path) >= (int)sizeof at)
+        return false;
+    for (;;) {
+        char copy[PATH_MAX], folder[PATH_MAX], target[PATH_MAX];
+        if (realpath(at, name) != NULL)
+            return true;
+        size_t size = strlen(at);
+        if (errno != ENOENT || size == 0 || at[size - 1] == '/') /* a folder that is missing */
+            return false;
+        memcpy(copy, at, size + 1);
+        if (realpath(dirname(copy), folder) == NULL)
+            return false;
+        memcpy(copy, at, size + 1); /* dirname has cut it */
+        if (!join(folder, basename(copy), name))
+            return false;
+        ssize_t length = readlink(name, target, sizeof target - 1);
+        if (length < 0)
+            return true;
+        target[length] = '\0';
+        if (!join(folder, target, at))
+            return false;
+    }
+}
+
+const char *softfocus_parse_output(const struct argp_state *state, const char *option, const char *path)
+{
+    if (path[0] == '\0')
+        softfocus_usage_error(state, "%s: the file's name is empty", option);
+    return path;
 }
 
 bool softfocus_same_file(const char *a, const char *b)
@@ -112,20 +143,26 @@ static bool prepare(const result *r, destination *d)
     return written && closed;
 }
 
+static int complain(const result *r)
+{
+    const char *reason = strerror(errno);
+    return softfocus_complain(strcmp(r->path, "-") == 0 ? "standard output" : r->path, "%s", reason);
+}
+
 int softfocus_save(const result *results, size_t count)
 {
     destination *destinations = softfocus_tool_allocate(count, sizeof *destinations);
     int status = 0;
     for (size_t i = 0; i < count && status == 0; i++)
         if (results[i].path != NULL && !prepare(&results[i], &destinations[i]))
-            status = softfocus_complain(results[i].path, "%s", strerror(errno));
+            status = complain(&results[i]);
     for (size_t i = 0; i < count && status == 0; i++) {
         if (destinations[i].temporary[0] == '\0')
             continue;
         if (rename(destinations[i].temporary, destinations[i].name) == 0)
             destinations[i].temporary[0] = '\0';
         else
-            status = softfocus_complain(results[i].path, "%s", strerror(errno));
+            status = complain(&results[i]);
     }
     for (size_t i = 0; i < count; i++)
         if (destinations[i].temporary[0] != '\0')

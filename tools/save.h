@@ -2,6 +2,8 @@
 #ifndef SOFTFOCUS_TOOLS_SAVE_H
 #define SOFTFOCUS_TOOLS_SAVE_H
 
+#include <argp.h>
+
 #include "npy.h"
 
 typedef struct result {
@@ -14,6 +16,9 @@ typedef struct result {
    leaves each file as it was. What is no regular file (a pipe, /dev/stdout) is written to directly. Says what
    is wrong; returns the exit status. */
 int softfocus_save(const result *results, size_t count);
+
+/* The value of an option that names such a file; none ends the program as softfocus_parse_integer does. */
+const char *softfocus_parse_output(const struct argp_state *state, const char *option, const char *path);
 
 /* Whether two paths name one file: then the second result would replace the first. */
 bool softfocus_same_file(const char *a, const char *b);

@@ -136,6 +136,9 @@ class CommandLine(Case):
             ["a .npy file of logits is expected", "log-softmax"],
             ["-o OUT.npy is expected", "log-softmax", z],
             ["one file is expected", "log-softmax", z, z, "-o", "x"],
+            ["--output: the file's name is empty", "log-softmax", z, "-o", ""],
+            ["--output: the file's name is empty", "focal-loss", z, z, "-o", ""],
+            ["--grad: the file's name is empty", "focal-loss", z, z, "--grad", ""],
             ["--axis: '1.5' is not a whole number", "log-softmax", z, "--axis", "1.5"],
             ["--threads: 0 is not between 1 and", "log-softmax", z, "--threads", "0"],
             ["--threads: 99999999999999999999 is not between", "log-softmax", z, "--threads", "9" * 20],
@@ -153,10 +156,36 @@ class CommandLine(Case):
                 self.fail_with(2, pattern, *arguments)
 
     def test_full_disk(self):
-        with open("/dev/full", "w") as full:
-            ran = subprocess.run([PROGRAM, "info"], stdout=full, stderr=subprocess.PIPE, text=True)
-        self.assertEqual(ran.returncode, 1)
-        self.assertEqual(ran.stderr, "softfocus: standard output: No space left on device\n")
+        z = self.save("z.npy", np.zeros((2, 3), np.float32))
+        t = self.save("t.npy", np.zeros(2, np.int64))
+        for arguments in [["--help"], ["--usage"], ["--version"], *([command, "--help"] for command in self.COMMANDS), ["info"],
+                          ["info", "--json"], ["log-softmax", z, "-o", "-"], ["focal-loss", z, t],
+                          ["focal-loss", z, t, "-o", "-"], ["check", "--isa", "scalar", "--kernel", "log_softmax", "--json"]]:
+            for redirection, reason in [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")]:
+                with self.subTest(arguments + [redirection]):
+                    ran = subprocess.run(["sh", "-c", '"$@" ' + redirection, "sh", PROGRAM, *arguments], capture_output=True,
+                                         text=True)
+                    self.assertEqual((ran.returncode, ran.stderr), (1, f"softfocus: standard output: {reason}\n"))
+
+    def test_closed_streams(self):
+        """What is closed and not needed does no harm; a file that is opened does not take its place."""
+        z = self.save("z.npy", np.zeros((2, 3), np.float32))
+        closed = ["sh", "-c", '"$@" <&- >&-', "sh", PROGRAM]
+        ran = subprocess.run([*closed, "log-softmax", z, "-o", self.path("out.npy")], capture_output=True, text=True)
+        self.assertEqual((ran.returncode, ran.stderr), (0, ""))
+        self.assert_close(np.load(self.path("out.npy")), np.full((2, 3), -np.log(3)))
+        ran = subprocess.run([*closed, "log-softmax", "-", "-o", self.path("out.npy")], capture_output=True, text=True)
+        self.assertEqual((ran.returncode, ran.stderr), (1, "softfocus: standard input: Bad file descriptor\n"))
+
+    def test_messages_are_one_line(self):
+        out = self.path("out.npy")
+        for name, shown in [("a\nb\t\x1b[2J\x7f", r"a\nb\t\x1b[2J\x7f"), (b"\xff\xc3", r"\xff\xc3"), ("é€😀", "é€😀"),
+                            ("\x85", r"\xc2\x85"), (b"\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80",
+                                                 r"\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80"), ("", "''")]:
+            with self.subTest(name):
+                ran = subprocess.run([PROGRAM, "log-softmax", name, "-o", out], capture_output=True)
+                self.assertEqual(ran.stderr.decode(), f"softfocus: {shown}: No such file or directory\n")
+        self.fail_with(2, r"there is no command 'a\\nb'", "a\nb")
 
 
 class Info(Case):
@@ -197,6 +226,11 @@ class Info(Case):
         self.assertEqual(info["chosen"], self.info()["chosen"])
         self.assertRegex(info["why"], "this build has no ISA of that name")
         self.assertRegex(self.succeed("info", SOFTFOCUS_ISA="avx3"), "avx3.*no ISA of that name")
+        for name, shown in [(b"\xff\n", r"\xff\n"), ("é" * 500, "é" * 500)]:
+            info = self.info(SOFTFOCUS_ISA=name)
+            self.assertEqual(info["environment"], shown)
+            self.assertIn(f"SOFTFOCUS_ISA={shown} is ignored: this build has no ISA of that name", info["why"])
+            self.assertIn(f"SOFTFOCUS_ISA={shown} is ignored", self.succeed("info", SOFTFOCUS_ISA=name).splitlines()[-1])
         for isa in self.info()["isas"]:
             if not isa["supported"]:
                 self.assertRegex(self.info(SOFTFOCUS_ISA=isa["name"])["why"], "this CPU lacks " + isa["missing"][0])
@@ -266,6 +300,26 @@ class LogSoftmax(Case):
         self.assertTrue(os.path.islink(self.path("link.npy")))
         self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o640)
 
+    def test_links_to_what_is_not_there(self):
+        z = self.save("z.npy", np.zeros((2, 3), np.float32))
+        os.mkdir(self.path("folder"))
+        os.symlink("second", self.path("first"))
+        os.symlink("folder/out.npy", self.path("second"))
+        os.symlink(self.path("absolute.npy"), self.path("third"))
+        for link, target in [("first", "folder/out.npy"), ("third", "absolute.npy")]:
+            self.succeed("log-softmax", z, "-o", self.path(link))
+            self.assertTrue(os.path.islink(self.path(link)))
+            self.assert_close(np.load(self.path(target)), np.full((2, 3), -np.log(3)))
+        os.symlink("circle", self.path("circle"))
+        os.symlink("nowhere/out.npy", self.path("fourth"))
+        os.symlink("nowhere/", self.path("fifth"))
+        self.fail_with(1, "circle: Too many levels of symbolic links", "log-softmax", z, "-o", self.path("circle"))
+        for link in ["fourth", "fifth"]:
+            self.fail_with(1, link + ": No such file or directory", "log-softmax", z, "-o", self.path(link))
+        os.symlink("same.npy", self.path("sixth"))
+        t = self.save("t.npy", np.zeros(2, np.int64))
+        self.fail_with(2, "name the same file", "focal-loss", z, t, "-o", self.path("sixth"), "--grad", self.path("same.npy"))
+
     def test_errors(self):
         ok = self.save("ok.npy", np.zeros((2, 3), np.float32))
         f8 = self.save("f8.npy", np.zeros((2, 3)))
@@ -302,6 +356,8 @@ class LogSoftmax(Case):
             with self.subTest(arguments):
                 self.fail_with(1, pattern, "log-softmax", *arguments, "-o", out, stdin="")
         self.fail_with(1, "nowhere/out.npy: No such file", "log-softmax", ok, "-o", self.path("nowhere/out.npy"))
+        self.fail_with(1, "nowhere/: No such file", "log-softmax", ok, "-o", self.path("nowhere/"))
+        self.fail_with(1, "ok.npy/: Not a directory", "log-softmax", ok, "-o", ok + "/")
         self.fail_with(1, "/dev/full: No space left", "log-softmax", ok, "-o", "/dev/full")
         self.fail_with(1, "Is a directory", "log-softmax", ok, "-o", self.folder)
 
@@ -421,6 +477,7 @@ class FocalLoss(Case):
         weights_f8 = self.save("wf8.npy", np.zeros(3))
         weights_2d = self.save("w2d.npy", np.zeros((3, 1), np.float32))
         self.save("dense.npy", np.zeros((4, 3, 2), np.float32))
+        self.save("vector.npy", np.zeros(4, np.float32))
         for pattern, *arguments in [
             [r"bad.npy: class 3 at \[2, 1\] is not from 0 to 2 \(nor --ignore-index -100\)", z, bad],
             [r"bad.npy: class 3 at \[2, 1\] is not from 0 to 2", zf, bad],
@@ -436,8 +493,10 @@ class FocalLoss(Case):
             ["1,2,x: No such file or directory .--class-weight takes", z, t, "--class-weight", "1,2,x"],
             ["wf8.npy: dtype '<f8' is not supported", z, t, "--class-weight", weights_f8],
             ["w2d.npy: class weights are f4 with one axis; this file holds f4 with 2", z, t, "--class-weight", weights_2d],
-            ["not implement|unsupported", z, self.path("dense.npy")],
-            ["not implement|unsupported", z, t, "--sigmoid"],
+            ["dense.npy: this version does not implement softmax focal loss with f4 targets", z, self.path("dense.npy")],
+            ["vector.npy: this version does not implement softmax focal loss with f4 targets", z, self.path("vector.npy")],
+            ["t.npy: this version does not implement sigmoid focal loss with i8 targets", z, t, "--sigmoid"],
+            ["flat.npy: this version does not implement sigmoid focal loss with i8 targets", z, flat, "--sigmoid"],
         ]:
             with self.subTest(arguments):
                 self.fail_with(1, "(" + pattern + ")", "focal-loss", *arguments, "--grad", self.path("grad.npy"))
