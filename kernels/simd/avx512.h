@@ -109,8 +109,12 @@ SOFTFOCUS_INLINE double h_reduce_add(vh a)
 }
 SOFTFOCUS_INLINE vh h_pow(vh a, vh b) { return Sleef_powd8_u10avx512f(a, b); }
 SOFTFOCUS_INLINE vh h_exp(vh a) { return Sleef_expd8_u10avx512f(a); }
-/* floor(log2(a / 0.75)), as vgetexp gives it: log2's integer part of a * 4/3 */
+/* floor(log2(a / 0.75)), as vgetexp gives it: log2's integer part of a * 4/3. At -O0 gcc's vgetexp is a macro, whose own mask
+   makes a warning here. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion"
 SOFTFOCUS_INLINE vh h_exponent(vh a) { return _mm512_getexp_pd(_mm512_mul_pd(a, _mm512_set1_pd(0x1.5555555555555p0))); }
+#pragma GCC diagnostic pop
 SOFTFOCUS_INLINE vh h_scale_down(vh a, vh k) { return _mm512_scalef_pd(a, _mm512_sub_pd(_mm512_setzero_pd(), k)); }
 
 #include "kernels/simd/wide.h"
