@@ -34,7 +34,4 @@ static inline uint32_t softfocus_cpu_features(void)
     return softfocus_cpu_features_x86() | softfocus_cpu_features_arm();
 }
 
-/* "avx2" for SOFTFOCUS_CPU_AVX2 (one feature); NULL for what is none. */
-const char *softfocus_cpu_feature_name(uint32_t feature);
-
 #endif

@@ -89,16 +89,3 @@ int softfocus_isa_supported(const softfocus_isa *isa)
 }
 
 const softfocus_isa *softfocus_isa_default(void) { return &isas[(chosen() >> DEFAULT_SHIFT) - 1]; }
-
-const char *softfocus_cpu_feature_name(uint32_t feature)
-{
-    switch (feature) {
-#define FEATURE(constant, name, bit)                                                                                   \
-    case SOFTFOCUS_CPU_##constant:                                                                                     \
-        return name;
-        SOFTFOCUS_CPU_FEATURES(FEATURE)
-#undef FEATURE
-    default:
-        return NULL;
-    }
-}
