@@ -12,6 +12,7 @@ to date, so that the gain is kept:
 
 PROGRAM must come from a release build.
 """
+import argparse
 import pathlib
 import re
 import shutil
@@ -62,8 +63,12 @@ def count(program):
 
 
 def main():
-    update = "--update" in sys.argv
-    program, compiler = [argument for argument in sys.argv[1:] if argument != "--update"]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--update", action="store_true", help="rewrite the compiler's rows of the table")
+    parser.add_argument("program", metavar="PROGRAM")
+    parser.add_argument("compiler", metavar="COMPILER", help="its name and major version, in one argument")
+    arguments = parser.parse_args()
+    update, program, compiler = arguments.update, arguments.program, arguments.compiler
     if not shutil.which("valgrind"):
         skip("valgrind is not installed")
     table = read_table()
