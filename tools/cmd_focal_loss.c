@@ -277,8 +277,9 @@ static void print_values(const float *values, size_t count)
 
 static int deliver(const request *r, const work *w)
 {
-    const result results[] = {{r->loss_out, w->loss_header, w->loss},
-                              {r->grad_out, softfocus_header_like_logits(&w->z), w->grad}};
+    npy_header grad_header = softfocus_header_like_logits(&w->z);
+    const result results[] = {{r->loss_out, &w->loss_header, w->loss, w->loss_header.data_bytes},
+                              {r->grad_out, &grad_header, w->grad, grad_header.data_bytes}};
     int status = softfocus_save(results, 2);
     if (status == 0 && r->loss_out == NULL)
         print_values(w->loss, w->loss_header.count);

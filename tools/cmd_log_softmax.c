@@ -71,7 +71,8 @@ int softfocus_command_log_softmax(int argc, char **argv)
         /* In place: the memory is ours, even where it is a mapping. */
         softfocus_tensor tensor = softfocus_logits_tensor(&z, z.array.data);
         softfocus_status answer = softfocus_log_softmax(&context, &tensor, &tensor);
-        result log_probs = {r.out, softfocus_header_like_logits(&z), z.array.data};
+        npy_header header = softfocus_header_like_logits(&z);
+        result log_probs = {r.out, &header, z.array.data, header.data_bytes};
         status = answer == SOFTFOCUS_OK ? softfocus_save(&log_probs, 1)
                                         : softfocus_complain(r.in, "%s", softfocus_status_string(answer));
     }

@@ -88,11 +88,11 @@ static bool write_all(int file, const void *bytes, size_t size)
     return true;
 }
 
-static bool write_array(int file, const result *r)
+static bool write_result(int file, const result *r)
 {
     char header[NPY_MAX_WRITTEN_HEADER];
-    size_t length = softfocus_npy_format_header(&r->header, header);
-    return write_all(file, header, length) && write_all(file, r->data, r->header.data_bytes);
+    size_t length = r->header != NULL ? softfocus_npy_format_header(r->header, header) : 0;
+    return write_all(file, header, length) && write_all(file, r->data, r->size);
 }
 
 /* A new file beside `d->name`, with the rights that a file there has or would get. -1: errno says why not. */
@@ -118,24 +118,27 @@ static int open_temporary(destination *d, const struct stat *existing)
     return file;
 }
 
+/* What a result is written to: a temporary file, or what is there and no regular file. -1: errno says why not. */
+static int open_destination(const char *path, destination *d)
+{
+    d->temporary[0] = '\0';
+    struct stat status;
+    bool exists = stat(path, &status) == 0;
+    if (exists && !S_ISREG(status.st_mode))
+        return open(path, O_WRONLY | O_CLOEXEC);
+    return resolve(path, d->name) ? open_temporary(d, exists ? &status : NULL) : -1;
+}
+
 /* Writes one result under its temporary name. */
 static bool prepare(const result *r, destination *d)
 {
     d->temporary[0] = '\0';
     if (strcmp(r->path, "-") == 0)
-        return fflush(stdout) == 0 && write_array(STDOUT_FILENO, r);
-
-    struct stat status;
-    bool exists = stat(r->path, &status) == 0;
-    bool regular = !exists || S_ISREG(status.st_mode);
-    int file = -1;
-    if (!regular)
-        file = open(r->path, O_WRONLY | O_CLOEXEC);
-    else if (resolve(r->path, d->name))
-        file = open_temporary(d, exists ? &status : NULL);
+        return fflush(stdout) == 0 && write_result(STDOUT_FILENO, r);
+    int file = open_destination(r->path, d);
     if (file < 0)
         return false;
-    bool written = write_array(file, r);
+    bool written = write_result(file, r);
     int error = errno;
     bool closed = close(file) == 0; /* where a network's file system says that it is full */
     if (!written)
@@ -143,10 +146,28 @@ static bool prepare(const result *r, destination *d)
     return written && closed;
 }
 
-static int complain(const result *r)
+static int complain(const char *path)
 {
     const char *reason = strerror(errno);
-    return softfocus_complain(strcmp(r->path, "-") == 0 ? "standard output" : r->path, "%s", reason);
+    return softfocus_complain(strcmp(path, "-") == 0 ? "standard output" : path, "%s", reason);
+}
+
+bool softfocus_can_save(const char *path)
+{
+    struct stat status;
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) { /* opening a pipe would wait for its reader */
+        errno = EISDIR;
+        return (!S_ISDIR(status.st_mode) && access(path, W_OK) == 0) || (complain(path), false);
+    }
+    destination *d = softfocus_tool_allocate(1, sizeof *d);
+    int file = open_destination(path, d);
+    bool good = file >= 0 || (complain(path), false);
+    if (good)
+        close(file);
+    if (d->temporary[0] != '\0')
+        unlink(d->temporary);
+    free(d);
+    return good;
 }
 
 int softfocus_save(const result *results, size_t count)
@@ -155,14 +176,14 @@ int softfocus_save(const result *results, size_t count)
     int status = 0;
     for (size_t i = 0; i < count && status == 0; i++)
         if (results[i].path != NULL && !prepare(&results[i], &destinations[i]))
-            status = complain(&results[i]);
+            status = complain(results[i].path);
     for (size_t i = 0; i < count && status == 0; i++) {
         if (destinations[i].temporary[0] == '\0')
             continue;
         if (rename(destinations[i].temporary, destinations[i].name) == 0)
             destinations[i].temporary[0] = '\0';
         else
-            status = complain(&results[i]);
+            status = softfocus_complain(results[i].path, "%s", strerror(errno));
     }
     for (size_t i = 0; i < count; i++)
         if (destinations[i].temporary[0] != '\0')

@@ -1,4 +1,4 @@
-/* Writing results: whole or not at all. For the commands that write .npy files. */
+/* Writing results: whole or not at all. For the commands that write .npy files, and for bench_roofline.c. */
 #ifndef SOFTFOCUS_TOOLS_SAVE_H
 #define SOFTFOCUS_TOOLS_SAVE_H
 
@@ -8,14 +8,19 @@
 
 typedef struct result {
     const char *path; /* "-": standard output; NULL: not wanted */
-    npy_header header;
+    const npy_header *header; /* an array; NULL: the data alone */
     const void *data;
+    size_t size; /* of the data, in bytes */
 } result;
 
 /* Writes every result under a temporary name beside its own and then renames them all, so that an error
    leaves each file as it was. What is no regular file (a pipe, /dev/stdout) is written to directly. Says what
    is wrong; returns the exit status. */
 int softfocus_save(const result *results, size_t count);
+
+/* Whether such a file could be written, as far as can be told before: for what takes long to make. Else says what is
+   wrong. */
+bool softfocus_can_save(const char *path);
 
 /* The value of an option that names such a file; none ends the program as softfocus_parse_integer does. */
 const char *softfocus_parse_output(const struct argp_state *state, const char *option, const char *path);
