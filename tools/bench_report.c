@@ -1,8 +1,10 @@
 /* Reading reports of softfocus-bench: see bench_report.h. */
 #include "bench_report.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "command.h"
 #include "softfocus/softfocus.h"
@@ -19,17 +21,32 @@ double softfocus_bench_number(const json_t *object, const char *key)
     return json_number_value(json_object_get(object, key));
 }
 
+static json_t *load_json(const char *path)
+{
+    bool is_stdin = strcmp(path, "-") == 0;
+    FILE *file = is_stdin ? stdin : fopen(path, "r");
+    struct stat status;
+    if (file == NULL)
+        return softfocus_complain(path, "%s", strerror(errno)), NULL;
+    json_t *json = NULL;
+    json_error_t error;
+    errno = 0;
+    if (fstat(fileno(file), &status) == 0 && S_ISDIR(status.st_mode))
+        softfocus_complain(path, "%s", strerror(EISDIR));
+    else if ((json = json_loadf(file, 0, &error)) == NULL && ferror(file))
+        softfocus_complain(path, "%s", errno != 0 ? strerror(errno) : "it cannot be read");
+    else if (json == NULL)
+        softfocus_complain(path, "it cannot be read as JSON: line %d: %s", error.line, error.text);
+    if (!is_stdin)
+        (void)fclose(file); /* only read */
+    return json;
+}
+
 json_t *softfocus_bench_load(const char *path)
 {
-    json_error_t error;
-    json_t *report = json_load_file(path, 0, &error);
-    if (report == NULL) {
-        if (error.line < 0)
-            softfocus_complain(path, "%s", error.text);
-        else
-            softfocus_complain(path, "it cannot be read as JSON: line %d: %s", error.line, error.text);
+    json_t *report = load_json(path);
+    if (report == NULL)
         return NULL;
-    }
     const json_t *context = json_object_get(report, "context");
     if (softfocus_bench_string(context, "softfocus_version")[0] == '\0' ||
         !json_is_array(json_object_get(report, "benchmarks"))) {

@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* Of a file; NULL after a message: not there, no JSON, or no report of ours. */
+/* Of a file, or "-", standard input; NULL after a message: not there, no JSON, or no report of ours. */
 json_t *softfocus_bench_load(const char *path);
 
 /* A member that is missing is "" or 0. */
@@ -25,11 +25,11 @@ bool softfocus_bench_is_row(const json_t *benchmark);
 /* `softfocus bench --compare`: two reports. The exit status. */
 int softfocus_bench_compare(const char *first, const char *second);
 
-/* `softfocus bench --roofline`: DIR/roofline.json, .svg and .html from a report. `folder` is made where it is
-   missing. The exit status. */
+/* `softfocus bench --roofline`: DIR/roofline.json, .svg and .html from a report. The exit status. */
 int softfocus_bench_write_roofline(const char *folder, const char *json, size_t size);
 
-/* Whether gnuplot can be started; else after a message, false. */
-bool softfocus_bench_have_gnuplot(void);
+/* Whether that will be possible, asked before minutes of timing: gnuplot is there, and the files can be written.
+   `folder` is made where it is missing (*made). Else after a message, false. */
+bool softfocus_bench_can_write_roofline(const char *folder, bool *made);
 
 #endif

@@ -23,6 +23,8 @@ typedef struct request {
     int rest_count;
 } request;
 
+enum { REASON_SIZE = 512 }; /* of a line that says why a program failed */
+
 /* What a program has written. */
 typedef struct text {
     char *bytes; /* ends in NUL */
@@ -81,8 +83,9 @@ static char **make_arguments(const request *r, char *program, const char *last)
     return arguments;
 }
 
-/* Starts a program with its standard output in a pipe: -1 after a message, or the end to read from. */
-static int start(char **arguments, pid_t *child)
+/* Starts a program with its standard output in a pipe, and its standard error in a file unless `errors` is NULL: -1 after
+   a message, or the end to read from. */
+static int start(char **arguments, FILE *errors, pid_t *child)
 {
     int ends[2];
     if (pipe(ends) != 0)
@@ -90,6 +93,8 @@ static int start(char **arguments, pid_t *child)
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+    if (errors != NULL)
+        posix_spawn_file_actions_adddup2(&actions, fileno(errors), STDERR_FILENO);
     posix_spawn_file_actions_addclose(&actions, ends[0]);
     posix_spawn_file_actions_addclose(&actions, ends[1]);
     int error = posix_spawn(child, arguments[0], &actions, NULL, arguments, environ);
@@ -127,12 +132,28 @@ static void show_progress(progress *p, const char *line)
     fprintf(stderr, "\r\33[K[%zu/%zu] %s", p->done, p->total, current);
 }
 
-/* Runs a program and collects its output; `p` may be NULL. False after a message. */
-static bool collect(char **arguments, progress *p, text *output)
+/* The first line that a program wrote to standard error, where it begins with its name without that. */
+static void read_reason(FILE *errors, const char *program, char reason[REASON_SIZE])
+{
+    reason[0] = '\0';
+    if (errors == NULL)
+        return;
+    rewind(errors);
+    if (fgets(reason, REASON_SIZE, errors) == NULL)
+        reason[0] = '\0';
+    reason[strcspn(reason, "\n")] = '\0';
+    size_t length = strlen(program);
+    if (strncmp(reason, program, length) == 0 && strncmp(reason + length, ": ", 2) == 0)
+        memmove(reason, reason + length + 2, strlen(reason + length + 2) + 1);
+}
+
+/* Runs a program and collects its output; `p` and `errors`, a temporary file for its standard error, may be NULL. False
+   after a message, which is the program's own where it is in `errors`. */
+static bool collect(char **arguments, progress *p, FILE *errors, text *output)
 {
     *output = (text){0};
     pid_t child;
-    int end = start(arguments, &child);
+    int end = start(arguments, errors, &child);
     if (end < 0)
         return false;
     FILE *stream = fdopen(end, "r");
@@ -160,8 +181,15 @@ static bool collect(char **arguments, progress *p, text *output)
                false;
     if (!collected)
         return softfocus_complain(arguments[0], "%s", strerror(errno)), false;
-    return WEXITSTATUS(status) == 0 ||
-           (softfocus_complain(arguments[0], "ended with exit status %d", WEXITSTATUS(status)), false);
+    if (WEXITSTATUS(status) == 0)
+        return true;
+    char reason[REASON_SIZE];
+    read_reason(errors, arguments[0], reason);
+    if (reason[0] != '\0')
+        softfocus_complain(arguments[0], "%s", reason);
+    else
+        softfocus_complain(arguments[0], "ended with exit status %d", WEXITSTATUS(status));
+    return false;
 }
 
 static size_t count_lines(const text *output)
@@ -172,25 +200,33 @@ static size_t count_lines(const text *output)
     return lines;
 }
 
-/* The benchmark's JSON. On a terminal a first run asks for the number of benchmarks, so that progress has a
-   goal. */
+/* How many benchmarks there will be. Takes milliseconds, and fails where the filter is wrong, or chooses nothing, or an
+   option is unknown, with one line that says so. */
+static bool count_benchmarks(const request *r, char *program, size_t *count)
+{
+    FILE *errors = tmpfile();
+    if (errors == NULL)
+        return softfocus_complain("a temporary file", "%s", strerror(errno)), false;
+    text names;
+    char **arguments = make_arguments(r, program, "--benchmark_list_tests=true");
+    bool good = collect(arguments, NULL, errors, &names);
+    *count = good ? count_lines(&names) : 0;
+    free(names.bytes);
+    free(arguments);
+    (void)fclose(errors);
+    return good;
+}
+
+/* The benchmark's JSON. */
 static bool run_benchmark(const request *r, char *program, text *output)
 {
     progress shown = {0};
     bool terminal = isatty(STDERR_FILENO);
-    bool good = true;
-    if (terminal) {
-        text names;
-        char **arguments = make_arguments(r, program, "--benchmark_list_tests=true");
-        good = collect(arguments, NULL, &names);
-        shown.total = good ? count_lines(&names) : 0;
-        free(names.bytes);
-        free(arguments);
-    }
+    bool good = count_benchmarks(r, program, &shown.total);
     *output = (text){0};
     if (good) {
         char **arguments = make_arguments(r, program, NULL);
-        good = collect(arguments, terminal ? &shown : NULL, output);
+        good = collect(arguments, terminal ? &shown : NULL, NULL, output);
         free(arguments);
     }
     return good;
@@ -263,6 +299,18 @@ static int report_benchmarks(const char *program, const text *output)
 
 enum { OPTION_JSON = 256, OPTION_QUICK, OPTION_ROOFLINE, OPTION_COMPARE };
 
+static void check_arguments(const struct argp_state *state, const request *r)
+{
+    if (r->compare && (r->filter != NULL || r->quick || r->json || r->roofline != NULL))
+        softfocus_usage_error(state, "--compare times nothing: no other option goes with it");
+    if (r->compare && r->rest_count != 2)
+        softfocus_usage_error(state, "--compare: two reports are expected");
+    if (r->compare && strcmp(r->rest[0], "-") == 0 && strcmp(r->rest[1], "-") == 0)
+        softfocus_usage_error(state, "--compare: the reports cannot both be read from standard input");
+    if (r->roofline != NULL && r->json)
+        softfocus_usage_error(state, "--json and --roofline exclude each other: DIR/roofline.json is the JSON");
+}
+
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     request *r = state->input;
@@ -289,8 +337,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         r->rest_count = state->argc - state->next;
         return 0;
     case ARGP_KEY_END:
-        if (r->compare && r->rest_count != 2)
-            softfocus_usage_error(state, "--compare: two reports are expected");
+        check_arguments(state, r);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -305,7 +352,9 @@ static const struct argp_option options[] = {
     {"roofline", OPTION_ROOFLINE, "DIR", 0,
      "Time what this CPU can do at most too, and write DIR/roofline.json, .svg and .html (needs gnuplot)", 0},
     {"compare", OPTION_COMPARE, NULL, 0,
-     "Time nothing: compare two reports, which --json or --roofline wrote on two machines or with two builds", 0},
+     "Time nothing: compare two reports, which --json or --roofline wrote on two machines or with two builds (- for "
+     "standard input)",
+     0},
     {0},
 };
 
@@ -327,20 +376,23 @@ int softfocus_command_bench(int argc, char **argv)
 
     if (r.compare)
         return softfocus_bench_compare(r.rest[0], r.rest[1]);
-    if (r.roofline != NULL && !softfocus_bench_have_gnuplot()) /* before minutes of timing */
-        return STATUS_FAILED;
-
+    bool made = false;
+    int status = STATUS_FAILED;
     char program[PATH_MAX];
     text output = {0};
-    int status = STATUS_FAILED;
-    if (find_program(program) && run_benchmark(&r, program, &output)) {
+    if ((r.roofline == NULL || softfocus_bench_can_write_roofline(r.roofline, &made)) && find_program(program) &&
+        run_benchmark(&r, program, &output)) {
         if (r.roofline != NULL)
             status = softfocus_bench_write_roofline(r.roofline, output.bytes, output.size);
         else if (r.json)
-            status = fwrite(output.bytes, 1, output.size, stdout) == output.size ? 0 : STATUS_FAILED;
+            status = fwrite(output.bytes, 1, output.size, stdout) == output.size
+                         ? 0
+                         : softfocus_complain("standard output", "%s", strerror(errno));
         else
             status = report_benchmarks(program, &output);
     }
+    if (status != 0 && made)
+        (void)rmdir(r.roofline); /* unless something is in it */
     free(output.bytes);
     free(r.filter);
     return status;

@@ -149,7 +149,7 @@ int softfocus_print_json(json_t *object)
     json_decref(object);
     if (text == NULL)
         return softfocus_complain(NULL, "the JSON could not be made");
-    puts(text);
+    int status = puts(text) != EOF ? 0 : softfocus_complain("standard output", "%s", strerror(errno));
     free(text);
-    return 0;
+    return status;
 }

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import unittest
 
-PROGRAM = sys.argv.pop(1) if len(sys.argv) > 1 else "softfocus"
+PROGRAM = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 1 else "softfocus"
 
 
 def row(name, ns, **more):
@@ -48,9 +48,9 @@ class Case(unittest.TestCase):
         os.chmod(self.path(name), mode)
         return self.path(name)
 
-    def run_it(self, *arguments, **environment):
-        return subprocess.run([PROGRAM, "bench", *arguments], capture_output=True, text=True, timeout=100,
-                              env={**os.environ, **environment})
+    def run_it(self, *arguments, stdin=None, **environment):
+        return subprocess.run([PROGRAM, "bench", *arguments], capture_output=True, text=True, timeout=100, input=stdin,
+                              cwd=self.folder, env={**os.environ, **environment})
 
     def fails(self, status, pattern, *arguments, **environment):
         ran = self.run_it(*arguments, **environment)
@@ -79,6 +79,9 @@ class Compare(Case):
         self.assertIn("cpu_model\n  A: A CPU\n  B: Another\nnum_cpus\n  A: 2\n  B: 8\n", text)
         self.assertNotIn("compiler", text)
         self.assertIn("nothing differs", self.compare(report(rows), report(rows)))
+        ran = self.run_it("--compare", "-", self.path("b.json"), stdin=json.dumps(report(rows)))
+        self.assertEqual((ran.returncode, ran.stderr), (0, ""))
+        self.assertIn("nothing differs", ran.stdout)
 
     def test_rows(self):
         names = ["log_softmax/f32/avx2/rows:8/classes:10", "log_softmax/f32/other/rows:8/classes:10",
@@ -132,12 +135,19 @@ class Compare(Case):
         self.fails(1, "cannot be read as JSON: line 1", "--compare", good, self.write("x", "hello"))
         self.fails(1, "no report of softfocus-bench", "--compare", good, self.write("y", {"context": {}}))
         self.fails(1, "no report of softfocus-bench", "--compare", self.write("z", []), good)
-        self.fails(1, "No such file", "--compare", self.path("missing"), good)
+        for arguments in [[self.path("missing"), good], [good, self.path("missing")]]:
+            self.fails(1, "missing: No such file or directory$", "--compare", *arguments)
+        self.fails(1, "Is a directory", "--compare", good, self.folder)
+        self.fails(1, "standard input: it cannot be read as JSON", "--compare", "-", good, stdin="")
+        self.fails(2, "cannot both be read from standard input", "--compare", "-", "-")
         self.fails(2, "--compare: two reports are expected", "--compare", good)
 
 
 class Roofline(Case):
-    def stand_in(self):
+    FILES = ["roofline.html", "roofline.json", "roofline.svg"]
+
+    def stand_in(self, chosen=""):
+        """Reports the benchmarks whose names match."""
         rows = []
         for kernel in ["log_softmax", "sigmoid_focal_loss"]:
             for isa, ns in [("scalar", 4.0), ("avx2", 0.5)]:
@@ -149,7 +159,7 @@ class Roofline(Case):
         rows += repeated("word/f32/avx2/vf_mul_add", [0.02])
         for entry in rows[-2:]:
             entry["elements_per_second"] = 5e10
-        self.write("report.json", report(rows, cpu_model="A <CPU>"))
+        self.write("report.json", report([entry for entry in rows if re.search(chosen, entry["run_name"])], cpu_model="A <CPU>"))
         script = f'#!/bin/sh\necho "$@" >"{self.folder}/arguments"; cat "{self.folder}/report.json"'
         return self.write("bench", script, 0o755)
 
@@ -157,7 +167,7 @@ class Roofline(Case):
         out = self.path("out")
         ran = self.run_it("--roofline", out, SOFTFOCUS_BENCH=self.stand_in())
         self.assertEqual((ran.returncode, ran.stderr), (0, ""))
-        self.assertEqual(sorted(os.listdir(out)), ["roofline.html", "roofline.json", "roofline.svg"])
+        self.assertEqual(sorted(os.listdir(out)), self.FILES)
         with open(self.path("arguments")) as file:
             self.assertIn("--roof", file.read().split())
         with open(out + "/roofline.json") as file:
@@ -170,16 +180,53 @@ class Roofline(Case):
         self.assertIn("<td>sigmoid_focal_loss</td><td>rows:1024/classes:1000</td><td>avx2</td><td>0.5</td>"
                       "<td class=\"lower\">0.25</td><td>0.125</td><td>50 %</td>", page)
         self.assertIn("copy, L2", page)
+        for title in self.TITLES:
+            self.assertIn(title, page)
+
+    TITLES = ["operations of avx2", "by number of classes", "by ISA"]
+
+    def test_panels_are_those_that_were_measured(self):
+        for chosen, drawn in [("^log_softmax/f32/avx2/rows:1024", [0, 1, 2]), ("/scalar/", [2]), ("/avx2/rows:64/", [0, 1]),
+                              ("^(stream|word)", [0]), ("^nothing$", [])]:
+            with self.subTest(chosen):
+                out = self.path("out")
+                ran = self.run_it("--roofline", out, SOFTFOCUS_BENCH=self.stand_in(chosen))
+                self.assertEqual((ran.returncode, ran.stderr), (0, ""))
+                self.assertEqual(sorted(os.listdir(out)), self.FILES)
+                with open(out + "/roofline.html") as file:
+                    page = file.read()
+                self.assertEqual([i for i, title in enumerate(self.TITLES) if title in page], drawn)
+                self.assertEqual("No kernel was measured" in page, not drawn)
+
+    def test_any_name_of_a_folder(self):
+        bench = self.stand_in()
+        for name in ["-x", "it's", "a\nb", 'q"`id`', "--"]:
+            with self.subTest(name):
+                ran = self.run_it("--roofline=" + name, SOFTFOCUS_BENCH=bench)
+                self.assertEqual((ran.returncode, ran.stderr), (0, ""))
+                self.assertEqual(sorted(os.listdir(self.path(name))), self.FILES)
 
     def test_errors(self):
         bench, out = self.stand_in(), self.path("out")
         self.fails(1, "gnuplot, which was not found", "--roofline", out, SOFTFOCUS_BENCH=bench, PATH=self.folder)
-        self.assertFalse(os.path.exists(self.path("arguments")))  # nothing was timed before
-        self.write("gnuplot", "#!/bin/sh\nexit 3", 0o755)
-        self.fails(1, "gnuplot ended with exit status 3", "--roofline", out, SOFTFOCUS_BENCH=bench,
-                   PATH=self.folder + ":" + os.environ["PATH"])
-        os.unlink(self.path("gnuplot"))
         self.fails(1, "Not a directory", "--roofline", self.write("file", "") + "/x", SOFTFOCUS_BENCH=bench)
+        self.fails(1, "Not a directory", "--roofline", self.path("file"), SOFTFOCUS_BENCH=bench)
+        self.fails(1, "'': No such file", "--roofline", "", SOFTFOCUS_BENCH=bench)
+        self.fails(1, "File name too long", "--roofline", "x/" * 2045, SOFTFOCUS_BENCH=bench)
+        os.makedirs(out + "/roofline.svg")
+        self.fails(1, "roofline.svg: Is a directory", "--roofline", out, SOFTFOCUS_BENCH=bench)
+        self.assertEqual(os.listdir(out), ["roofline.svg"])
+        self.assertFalse(os.path.exists(self.path("arguments")))  # nothing was timed before
+        for script, pattern in [("exit 3", "gnuplot ended with exit status 3"), ("echo '<svg>'", "no whole picture")]:
+            self.write("gnuplot", "#!/bin/sh\n" + script, 0o755)
+            out = self.path(pattern)
+            self.fails(1, pattern + ".*only roofline.json is written", "--roofline", out, SOFTFOCUS_BENCH=bench,
+                       PATH=self.folder + ":" + os.environ["PATH"])
+            self.assertEqual(os.listdir(out), ["roofline.json"])
+        os.unlink(self.path("gnuplot"))
+        out = self.path("made")
+        self.fails(1, "ended with exit status 4", "--roofline", out, SOFTFOCUS_BENCH=self.write("failing", "#!/bin/sh\nexit 4", 0o755))
+        self.assertFalse(os.path.exists(out))
 
 
 if __name__ == "__main__":

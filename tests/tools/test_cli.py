@@ -595,6 +595,25 @@ class Bench(Case):
         self.fail_with(1, "ended with exit status 3", "bench", SOFTFOCUS_BENCH=self.stand_in("echo '{'; exit 3"))
         self.fail_with(1, "ended by signal 15", "bench", SOFTFOCUS_BENCH=self.stand_in("kill -TERM $$"))
         self.fail_with(1, "its JSON cannot be read: line 1", "bench", SOFTFOCUS_BENCH=self.stand_in("echo hello"))
+        for option in ["--json", "--quick", "--filter=x", "--roofline=x"]:
+            self.fail_with(2, "--compare times nothing: no other option goes with it", "bench", "--compare", "a", "b", option)
+        self.fail_with(2, "--json and --roofline exclude each other", "bench", "--json", "--roofline", self.path("x"))
+
+    def test_what_is_wrong_is_told_before_timing(self):
+        """By the first line that softfocus-bench writes when it is asked for its list."""
+        said = 'case "$*" in *list_tests*) echo "$0: error: no --foo" >&2; echo more >&2; exit 1;; esac; touch ' + self.path("timed")
+        bench = self.stand_in(said)
+        ran = run("bench", "foo", SOFTFOCUS_BENCH=bench)
+        self.assertEqual((ran.returncode, ran.stdout, ran.stderr), (1, "", f"softfocus: {bench}: error: no --foo\n"))
+        self.assertFalse(os.path.exists(self.path("timed")))
+
+    def test_lost_output(self):
+        bench = self.stand_in(self.print_report() + "; head -c 100000 /dev/zero | tr '\\0' ' '")
+        for arguments in [[], ["--json"]]:
+            for redirection, reason in [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")]:
+                ran = subprocess.run(["sh", "-c", '"$@" ' + redirection, "sh", PROGRAM, "bench", *arguments], text=True,
+                                     capture_output=True, env={**os.environ, "SOFTFOCUS_BENCH": bench})
+                self.assertEqual((ran.returncode, ran.stderr), (1, f"softfocus: standard output: {reason}\n"))
 
 
 if __name__ == "__main__":
