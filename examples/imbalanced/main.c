@@ -163,6 +163,14 @@ static int check_objectives(const char *folder)
     return deviations ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* A full disk shows up only here. */
+static int finish(int status)
+{
+    if (ferror(stdout) | fclose(stdout))
+        softfocus_example_fail("standard output: %s", strerror(errno));
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {
@@ -173,7 +181,7 @@ int main(int argc, char **argv)
         .doc = "Trains classifiers on data sets with rare classes and compares the losses."};
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
     if (arguments.check_objectives)
-        return check_objectives(arguments.data);
+        return finish(check_objectives(arguments.data));
 
     if (mkdir(arguments.out, 0777) != 0 && errno != EEXIST)
         softfocus_example_fail("%s: %s", arguments.out, strerror(errno));
@@ -184,5 +192,5 @@ int main(int argc, char **argv)
     }
     softfocus_example_plot(plot_script, arguments.out);
     printf("Tables: %s/*.tsv\n", arguments.out);
-    return EXIT_SUCCESS;
+    return finish(EXIT_SUCCESS);
 }
