@@ -283,7 +283,8 @@ static bool plot_isas(FILE *out, const json_t *report, const names *kernels, con
 /* Whoever chose benchmarks by a filter gets the panels that these have points for. How many, or -1: no memory. */
 static int write_script(FILE *out, const json_t *report)
 {
-    static bool (*const panels[])(FILE *, const json_t *, const names *, const char *) = {plot_roof, plot_classes, plot_isas};
+    static bool (*const panels[])(FILE *, const json_t *, const names *, const char *) = {plot_roof, plot_classes,
+                                                                                         plot_isas};
     enum { PANELS = sizeof panels / sizeof panels[0] };
     names kernels = {.count = 0};
     EACH_ROW(report, benchmark, parts)

@@ -159,7 +159,8 @@ class Roofline(Case):
         rows += repeated("word/f32/avx2/vf_mul_add", [0.02])
         for entry in rows[-2:]:
             entry["elements_per_second"] = 5e10
-        self.write("report.json", report([entry for entry in rows if re.search(chosen, entry["run_name"])], cpu_model="A <CPU>"))
+        rows = [entry for entry in rows if re.search(chosen, entry["run_name"])]
+        self.write("report.json", report(rows, cpu_model="A <CPU>"))
         script = f'#!/bin/sh\necho "$@" >"{self.folder}/arguments"; cat "{self.folder}/report.json"'
         return self.write("bench", script, 0o755)
 
@@ -225,7 +226,8 @@ class Roofline(Case):
             self.assertEqual(os.listdir(out), ["roofline.json"])
         os.unlink(self.path("gnuplot"))
         out = self.path("made")
-        self.fails(1, "ended with exit status 4", "--roofline", out, SOFTFOCUS_BENCH=self.write("failing", "#!/bin/sh\nexit 4", 0o755))
+        failing = self.write("failing", "#!/bin/sh\nexit 4", 0o755)
+        self.fails(1, "ended with exit status 4", "--roofline", out, SOFTFOCUS_BENCH=failing)
         self.assertFalse(os.path.exists(out))
 
 

@@ -158,9 +158,10 @@ class CommandLine(Case):
     def test_full_disk(self):
         z = self.save("z.npy", np.zeros((2, 3), np.float32))
         t = self.save("t.npy", np.zeros(2, np.int64))
-        for arguments in [["--help"], ["--usage"], ["--version"], *([command, "--help"] for command in self.COMMANDS), ["info"],
-                          ["info", "--json"], ["log-softmax", z, "-o", "-"], ["focal-loss", z, t],
-                          ["focal-loss", z, t, "-o", "-"], ["check", "--isa", "scalar", "--kernel", "log_softmax", "--json"]]:
+        helps = [[command, "--help"] for command in self.COMMANDS]
+        for arguments in [["--help"], ["--usage"], ["--version"], *helps, ["info"], ["info", "--json"],
+                          ["log-softmax", z, "-o", "-"], ["focal-loss", z, t], ["focal-loss", z, t, "-o", "-"],
+                          ["check", "--isa", "scalar", "--kernel", "log_softmax", "--json"]]:
             for redirection, reason in [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")]:
                 with self.subTest(arguments + [redirection]):
                     ran = subprocess.run(["sh", "-c", '"$@" ' + redirection, "sh", PROGRAM, *arguments], capture_output=True,
@@ -179,8 +180,8 @@ class CommandLine(Case):
 
     def test_messages_are_one_line(self):
         out = self.path("out.npy")
-        for name, shown in [("a\nb\t\x1b[2J\x7f", r"a\nb\t\x1b[2J\x7f"), (b"\xff\xc3", r"\xff\xc3"), ("é€😀", "é€😀"),
-                            ("\x85", r"\xc2\x85"), (b"\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80",
+        for name, shown in [("a\nb\t\x1b[2J\x7f", r"a\nb\t\x1b[2J\x7f"), (b"\xff\xc3", r"\xff\xc3"),
+                            ("é€😀", "é€😀"), ("\x85", r"\xc2\x85"), (b"\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80",
                                                  r"\xc0\x80\xed\xa0\x80\xf4\x90\x80\x80"), ("", "''")]:
             with self.subTest(name):
                 ran = subprocess.run([PROGRAM, "log-softmax", name, "-o", out], capture_output=True)
@@ -318,7 +319,8 @@ class LogSoftmax(Case):
             self.fail_with(1, link + ": No such file or directory", "log-softmax", z, "-o", self.path(link))
         os.symlink("same.npy", self.path("sixth"))
         t = self.save("t.npy", np.zeros(2, np.int64))
-        self.fail_with(2, "name the same file", "focal-loss", z, t, "-o", self.path("sixth"), "--grad", self.path("same.npy"))
+        self.fail_with(2, "name the same file", "focal-loss", z, t, "-o", self.path("sixth"), "--grad",
+                       self.path("same.npy"))
 
     def test_errors(self):
         ok = self.save("ok.npy", np.zeros((2, 3), np.float32))
@@ -596,13 +598,13 @@ class Bench(Case):
         self.fail_with(1, "ended by signal 15", "bench", SOFTFOCUS_BENCH=self.stand_in("kill -TERM $$"))
         self.fail_with(1, "its JSON cannot be read: line 1", "bench", SOFTFOCUS_BENCH=self.stand_in("echo hello"))
         for option in ["--json", "--quick", "--filter=x", "--roofline=x"]:
-            self.fail_with(2, "--compare times nothing: no other option goes with it", "bench", "--compare", "a", "b", option)
+            self.fail_with(2, "--compare times nothing: no other option", "bench", "--compare", "a", "b", option)
         self.fail_with(2, "--json and --roofline exclude each other", "bench", "--json", "--roofline", self.path("x"))
 
     def test_what_is_wrong_is_told_before_timing(self):
         """By the first line that softfocus-bench writes when it is asked for its list."""
-        said = 'case "$*" in *list_tests*) echo "$0: error: no --foo" >&2; echo more >&2; exit 1;; esac; touch ' + self.path("timed")
-        bench = self.stand_in(said)
+        said = 'case "$*" in *list_tests*) echo "$0: error: no --foo" >&2; echo more >&2; exit 1;; esac; '
+        bench = self.stand_in(said + "touch " + self.path("timed"))
         ran = run("bench", "foo", SOFTFOCUS_BENCH=bench)
         self.assertEqual((ran.returncode, ran.stdout, ran.stderr), (1, "", f"softfocus: {bench}: error: no --foo\n"))
         self.assertFalse(os.path.exists(self.path("timed")))
