@@ -163,8 +163,8 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
             write_rows(args, plan, last, peaks.count);
         vd sums = reduce_add_rows(rest, peaks.count);
         struct normalizer norm = normalizer(peaks.maxima.max, sums, peaks.maxima.unit, vd_load(again));
-        last.high[FIRST_PLACE - 1] = last.high[FIRST_PLACE + last.count - 1];
-        last.low[FIRST_PLACE - 1] = last.low[FIRST_PLACE + last.count - 1];
+        keep_last(last.high, last.count);
+        keep_last(last.low, last.count);
         last.inner = inner;
         last.count = peaks.count;
         vf_store(last.high + FIRST_PLACE, norm.high);

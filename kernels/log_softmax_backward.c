@@ -147,14 +147,15 @@ SOFTFOCUS_INLINE void rows_form(const struct softfocus_log_softmax_backward_args
                 joins_rows(&args->shape, args->grad_log_probs, args->grad_logits);
     while (begin < end) {
         struct run run = take_run(args->shape, &begin, end);
+        struct row_plan plan = {.outer = run.outer, .begin = run.inner, .end = run.inner + run.count, .batch = 1,
+                                .streams = streams, .joins = joins};
         struct weights before = row_weights(0.0);
-        for (size_t i = 0; i < run.count; i++) {
-            if (streams && i + 1 < run.count)
-                fetch_pages(element(args->grad_logits, run.outer, 0, run.inner + i + 1), args->shape.classes);
-            struct joints joints = {joins && i > 0, joins && i + 1 < run.count, before};
-            before = row(element(args->log_probs, run.outer, 0, run.inner + i),
-                               element(args->grad_log_probs, run.outer, 0, run.inner + i), args->shape.classes, streams, joints,
-                               element(args->grad_logits, run.outer, 0, run.inner + i));
+        for (size_t inner = plan.begin; inner < plan.end; inner++) {
+            if (streams && inner + 1 < plan.end)
+                fetch_pages(element(args->grad_logits, plan.outer, 0, inner + 1), args->shape.classes);
+            struct joints joints = {joins_before(&plan, inner), joins_next(&plan, inner), before};
+            before = row(element(args->log_probs, plan.outer, 0, inner), element(args->grad_log_probs, plan.outer, 0, inner),
+                         args->shape.classes, streams, joints, element(args->grad_logits, plan.outer, 0, inner));
         }
     }
 }

@@ -300,8 +300,11 @@ struct row_write {
     const real *before_end;    /* and the end of what its results come from */
 };
 
-/* Where a batch keeps its rows' numbers: after those of the row before. */
+/* Where a batch keeps its rows' numbers: after that of the row before, and on a vector's place. */
 enum { FIRST_PLACE = VF_LANES, ROW_PLACES = 2 * VF_LANES };
+
+/* When all of a batch's `count` rows are written, the last one is the row before the next batch. */
+SOFTFOCUS_INLINE void keep_last(float numbers[ROW_PLACES], size_t count) { numbers[FIRST_PLACE - 1] = numbers[FIRST_PLACE + count - 1]; }
 
 /* One vector of results, those of element i on, from one of `from`. */
 typedef vf row_result(const struct row_write *write, vf x, size_t i);

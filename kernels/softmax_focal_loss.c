@@ -127,20 +127,20 @@ SOFTFOCUS_INLINE void keep_losses(const struct softfocus_softmax_focal_args *arg
 /* A batch of rows whose gradients are still to be written. */
 struct unwritten {
     size_t inner, count;
-    struct targets targets;
     float first[ROW_PLACES], second[ROW_PLACES], at_target[ROW_PLACES];
-    int32_t special[ROW_PLACES];
+    int32_t target[ROW_PLACES]; /* -1 where it is ignored */
     const real *scratch;
 };
 
-/* Once all rows are written, the last one is the row before the next batch. */
+SOFTFOCUS_INLINE size_t target_of_row(const struct unwritten *rows, size_t r) { return (uint32_t)rows->target[FIRST_PLACE + r]; }
+SOFTFOCUS_INLINE int is_live_row(const struct unwritten *rows, size_t r) { return rows->target[FIRST_PLACE + r] != -1; }
+
 SOFTFOCUS_INLINE void keep_last_row(struct unwritten *rows)
 {
-    size_t end = FIRST_PLACE + rows->count - 1;
-    rows->first[FIRST_PLACE - 1] = rows->first[end];
-    rows->second[FIRST_PLACE - 1] = rows->second[end];
-    rows->at_target[FIRST_PLACE - 1] = rows->at_target[end];
-    rows->special[FIRST_PLACE - 1] = rows->special[end];
+    keep_last(rows->first, rows->count);
+    keep_last(rows->second, rows->count);
+    keep_last(rows->at_target, rows->count);
+    rows->target[FIRST_PLACE - 1] = rows->target[FIRST_PLACE + rows->count - 1];
     rows->count = 0;
 }
 
@@ -178,7 +178,7 @@ SOFTFOCUS_INLINE struct row_numbers numbers_of(const struct unwritten *rows, siz
 {
     return (struct row_numbers){.a = vf_set1(rows->first[place]),
                                 .b = vf_set1(rows->second[place]),
-                                .special = vi_set1(rows->special[place]),
+                                .special = vi_set1(rows->target[place]),
                                 .special_result = vf_set1(rows->at_target[place])};
 }
 
@@ -204,7 +204,7 @@ SOFTFOCUS_INLINE void set_at_target(const struct softfocus_softmax_focal_args *a
                                     const struct unwritten *rows, size_t r)
 {
     if (!plan->streams)
-        grad_row(args, plan, rows->inner + r)[class_of(rows->targets, r)] = rows->at_target[FIRST_PLACE + r];
+        grad_row(args, plan, rows->inner + r)[target_of_row(rows, r)] = rows->at_target[FIRST_PLACE + r];
 }
 
 SOFTFOCUS_PER_BATCH void write_rows(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan,
@@ -212,7 +212,7 @@ SOFTFOCUS_PER_BATCH void write_rows(const struct softfocus_softmax_focal_args *a
 {
     for (size_t r = begin; r < rows->count; r++) {
         real *grad = grad_row(args, plan, rows->inner + r);
-        if (!plan->streams && !is_live(rows->targets, r)) {
+        if (!plan->streams && !is_live_row(rows, r)) {
             zero_row(grad, args->shape.classes);
             continue;
         }
@@ -305,13 +305,12 @@ SOFTFOCUS_PER_BATCH void end_batch(const struct softfocus_softmax_focal_args *ar
     keep_last_row(last);
     last->inner = peaks->inner;
     last->count = args->grad.data ? peaks->count : 0;
-    last->targets = peaks->targets;
     vm none = ignored(vi_load(peaks->targets.class));
     vf zero = vf_set1(0.0f);
     vf_store(last->first + FIRST_PLACE, vf_select(none, zero, result.factor.first));
     vf_store(last->second + FIRST_PLACE, vf_select(none, zero, result.factor.second));
     vf_store(last->at_target + FIRST_PLACE, result.at_target);
-    vi_store(last->special + FIRST_PLACE, vi_load(peaks->targets.class));
+    vi_store(last->target + FIRST_PLACE, vi_load(peaks->targets.class));
 }
 
 SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args, struct run run, int is_short, int streams,
@@ -336,7 +335,7 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
         for (size_t r = 0; r < peaks.count; r++) {
             int live = is_live(peaks.targets, r);
             /* Rows of two batches go side by side only where both have something to do. */
-            if (r < last.count && (row_is_far(peaks.maxima.m[r]) || !live || !is_live(last.targets, r))) {
+            if (r < last.count && (row_is_far(peaks.maxima.m[r]) || !live || !is_live_row(&last, r))) {
                 write_rest_of_rows(args, plan, last, r);
                 keep_last_row(&last);
             }
