@@ -248,7 +248,8 @@ SOFTFOCUS_INLINE vd vd_power(vd u, double gamma)
         return u;
     if (gamma == 2.0)
         return vd_mul(u, u);
-    return vd_pow(u, vd_set1(gamma));
+    vd power = vd_pow(vd_min(u, vd_set1(0x1p1000)), vd_set1(gamma)); /* of a number: which NaN pow gives depends on the lane */
+    return vd_add(power, vd_sub(u, u));
 }
 
 #endif

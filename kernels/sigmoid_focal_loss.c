@@ -12,8 +12,8 @@
 /* And past this scale (a normalizer below 1e-30) a float's range would be left on the way. */
 #define SCALE_FLOAT 0x1p100
 
-/* And below this alpha, but for 0, it would lose digits. */
-#define ALPHA_FLOAT 0x1p-60
+/* And below this alpha, or this scale, but for 0, they would lose digits, together or with weights. */
+#define SMALL_FLOAT 0x1p-60
 
 /* And from this |logit| on, which infinity is, too. */
 #define LOGIT_FLOAT 0x1p60f
@@ -32,7 +32,7 @@ struct constants {
     int weighted;      /* there are class weights */
 };
 
-static int loses_digits(double alpha) { return alpha > 0.0 && alpha < ALPHA_FLOAT; }
+static int loses_digits(double factor) { return factor > 0.0 && factor < SMALL_FLOAT; }
 
 static struct constants constants_of(const struct softfocus_sigmoid_focal_args *args)
 {
@@ -53,7 +53,8 @@ static struct constants constants_of(const struct softfocus_sigmoid_focal_args *
     c.minus_gamma = vf_set1(-gamma);
     c.minus_gamma_rest = vf_set1((float)((double)gamma - c.gamma));
     c.direct = VF_HAS_FMA && (c.gamma == 1.0 || c.gamma == 2.0);
-    c.wide = c.gamma > GAMMA_FLOAT || c.scale > SCALE_FLOAT || loses_digits(c.alpha_positive) || loses_digits(c.alpha_negative);
+    c.wide = c.gamma > GAMMA_FLOAT || c.scale > SCALE_FLOAT || loses_digits(c.scale) || loses_digits(c.alpha_positive) ||
+             loses_digits(c.alpha_negative);
     c.weighted = args->weight.data != NULL;
     return c;
 }
@@ -168,7 +169,8 @@ SOFTFOCUS_INLINE struct result hard_targets(const struct constants *c, vf z, vf 
 SOFTFOCUS_INLINE vf one_nan(vf a) { return vf_select(vf_equal(a, a), a, vf_set1(__builtin_nanf(""))); }
 
 /* Any y, with v = 1 - p_t = p (1 - y) + q y and ce = (1 - y) softplus(z) + y softplus(-z):
- *     L = a v^gamma ce,   dL/dz = a v^gamma ((p - y) + gamma (p q / v)(1 - 2y) ce),   a = alpha y + (1 - alpha)(1 - y). */
+ *     L = a v^gamma ce,   dL/dz = a v^gamma ((p - y) + gamma (p q / v)(1 - 2y) ce),   a = alpha y + (1 - alpha)(1 - y).
+ * p - y is p (1 - y) - q y, which does not cancel at either end. */
 SOFTFOCUS_SHARED struct result any_targets(const struct constants *c, vf logit, vf target, vf weight)
 {
     vd zero = vd_set1(0.0), one = vd_set1(1.0);
@@ -183,16 +185,20 @@ SOFTFOCUS_SHARED struct result any_targets(const struct constants *c, vf logit, 
     vd huge = vd_set1(0x1p1000);
     vd ce = vd_add(vd_mul(not_y, vd_min(huge, vd_add(above, log))), vd_mul(y, vd_min(huge, vd_add(below, log))));
     vd alpha = vd_add(vd_mul(vd_set1(c->alpha_positive), y), vd_mul(vd_set1(c->alpha_negative), not_y));
-    vd weighted = vd_mul(vd_mul(alpha, vd_power(v, c->gamma)), vd_widen(weight));
+    vd factor = vd_mul(alpha, vd_widen(weight)), weighted = vd_mul(factor, vd_power(v, c->gamma));
 
     struct result result;
-    /* Where ce is infinite, and so capped, only a factor of 0 makes less of it, however small y^gamma is. */
-    vd infinite = vd_select_less(zero, weighted, huge, zero);
-    result.loss = one_nan(vd_narrow(vd_select_less(vd_set1(0x1p800), ce, infinite, vd_mul(weighted, ce))));
+    /* Where ce is infinite, and so capped, only a factor of 0 makes less of it, however small v^gamma is. */
+    vd size = vd_max(weighted, vd_sub(zero, weighted));
+    vd sign = vd_select_less(size, vd_set1(0x1p-1074), factor, weighted);
+    vd infinite = vd_select_less(zero, sign, huge, vd_select_less(sign, zero, vd_sub(zero, huge), sign));
+    infinite = vd_select_less(ce, zero, vd_sub(zero, infinite), infinite);
+    vd magnitude = vd_max(ce, vd_sub(zero, ce));
+    result.loss = one_nan(vd_narrow(vd_select_less(vd_set1(0x1p800), magnitude, infinite, vd_mul(weighted, ce))));
     vd tiny = vd_set1(0x1p-1000), minus_tiny = vd_set1(-0x1p-1000); /* v < 0 where y is not of [0, 1] */
     vd quotient = vd_div(vd_mul(p, q), vd_select_less(v, zero, vd_min(minus_tiny, v), vd_max(tiny, v)));
     vd slope = vd_mul(vd_mul(vd_set1(c->gamma), quotient), vd_mul(vd_sub(not_y, y), ce));
-    result.grad = one_nan(vd_narrow(vd_mul(vd_mul(weighted, vd_set1(c->scale)), vd_add(vd_sub(p, y), slope))));
+    result.grad = one_nan(vd_narrow(vd_mul(vd_mul(weighted, vd_set1(c->scale)), vd_add(vd_sub(vd_mul(p, not_y), vd_mul(q, y)), slope))));
     return result;
 }
 

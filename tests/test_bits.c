@@ -241,6 +241,12 @@ static void any_split_of_nan(const softfocus_test *test, softfocus_case_spec spe
     any_split(test, spec);
 }
 
+static void any_split_of_one_nan(const softfocus_test *test, softfocus_case_spec spec)
+{
+    spec.logits = SOFTFOCUS_LOGITS_ONE_NAN;
+    any_split(test, spec);
+}
+
 static void by_split(const softfocus_test *test)
 {
     static const size_t shapes[][3] = {{70, 2, 1}, {67, 10, 1}, {35, 65, 1}, {5, 701, 1},
@@ -248,6 +254,7 @@ static void by_split(const softfocus_test *test)
                                        {1, 130, 70}, {1, 200, 33}, {1, 300, 33}};
     for_specs(test, shapes, COUNT(shapes), any_split);
     for_specs(test, shapes, COUNT(shapes), any_split_of_nan);
+    for_specs(test, shapes, COUNT(shapes), any_split_of_one_nan);
 }
 
 /* ---- Floating-point modes of the caller ---------------------------------------------------------------- */

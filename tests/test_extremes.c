@@ -91,6 +91,82 @@ static void small_alpha(const softfocus_test *test)
     }
 }
 
+/* Where all is done in double: p - 1 would cancel at y = 1, and is 0 from z = 37 on. */
+static void easy_in_double(const softfocus_test *test)
+{
+    static const double gammas[] = {0.0, 3.1}, alphas[] = {1e-19, 0.25};
+    struct sigmoid s = {.count = 40};
+    for (size_t way = 0; way < COUNT(gammas); way++) {
+        double gamma = gammas[way], alpha = alphas[way];
+        for (size_t e = 0; e < s.count; e++) {
+            s.targets[e] = 1.0f;
+            s.logits[e] = (way == 0 ? 1.25f : 0.25f) * (float)e;
+        }
+        sigmoid_focal_loss(test, &s, gamma, alpha);
+        for (size_t e = 0; e < s.count; e++) {
+            double z = (double)s.logits[e], q = 1.0 / (1.0 + exp(z)), loss = log1p(exp(-z));
+            double grad = -alpha * pow(q, gamma) * (q + gamma * (1.0 - q) * loss);
+            expect_near("gradient", e, s.grad[e], grad, 6.5 * 0x1p-23 * fabs(grad) + 6.5 * 0x1p-149);
+        }
+    }
+}
+
+/* The limits: only a factor of 0 makes less of infinity, and its sign is the factor's. */
+static void infinite_logits(const softfocus_test *test)
+{
+    static const struct {
+        float z, y;
+        double gamma, alpha, loss;
+    } cases[] = {{-INFINITY, 2.0f, 2.0, 0.25, -INFINITY}, {INFINITY, -1.0f, 0.0, 0.75, -INFINITY},
+                 {INFINITY, 0.5f, 2048.0, 0.25, INFINITY}, {-INFINITY, 0.5f, 1100.0, 0.25, INFINITY},
+                 {INFINITY, 1.0f, 2.0, 0.25, 0.0},        {-INFINITY, 1.0f, 2.0, 0.25, INFINITY},
+                 {-INFINITY, 1.0f, 2.0, 0.0, 0.0},        {INFINITY, 0.0f, 2.0, 1.0, 0.0}};
+    for (size_t k = 0; k < COUNT(cases); k++) {
+        struct sigmoid s = {.logits = {cases[k].z}, .targets = {cases[k].y}, .count = 1};
+        sigmoid_focal_loss(test, &s, cases[k].gamma, cases[k].alpha);
+        if ((double)s.loss[0] != cases[k].loss)
+            softfocus_test_fail("case %zu: loss %g, expected %g", k, (double)s.loss[0], cases[k].loss);
+    }
+}
+
+/* (1 - p_t)^2.5 of a number below 0: NaN by the formula, and the same one in each lane. */
+static void powers_below_zero(const softfocus_test *test)
+{
+    struct sigmoid s = {.count = 37};
+    uint32_t bits[MOST];
+    for (size_t e = 0; e < s.count; e++) {
+        s.targets[e] = 1.5f;
+        s.logits[e] = 2.0f;
+    }
+    sigmoid_focal_loss(test, &s, 2.5, 0.25);
+    memcpy(bits, s.loss, sizeof bits);
+    for (size_t e = 0; e < s.count; e++)
+        if (!isnan(s.loss[e]) || !isnan(s.grad[e]) || bits[e] != bits[0])
+            softfocus_test_fail("element %zu: %#lx, and %#lx of the first", e, (unsigned long)bits[e], (unsigned long)bits[0]);
+}
+
+/* Together they make a usual gradient of a scale that a float has no digits for. */
+static void large_normalizer(const softfocus_test *test)
+{
+    float logits[MOST] = {0.0f}, targets[MOST], grad[MOST], weights[MOST], loss;
+    softfocus_context context = context_for(test);
+    softfocus_focal_options options = softfocus_focal_defaults();
+    for (size_t e = 0; e < MOST; e++) {
+        targets[e] = 1.0f;
+        weights[e] = 0x1p30f;
+    }
+    options.gamma = 0.0;
+    options.alpha = 0.3;
+    options.class_weight = weights;
+    options.normalizer = 0x1p140;
+    softfocus_tensor z = softfocus_tensor_contiguous_const(logits, SOFTFOCUS_F32, 1, MOST, 1);
+    softfocus_tensor g = softfocus_tensor_contiguous(grad, SOFTFOCUS_F32, 1, MOST, 1);
+    softfocus_targets t = softfocus_dense_targets(softfocus_tensor_contiguous_const(targets, SOFTFOCUS_F32, 1, MOST, 1));
+    expect_ok(softfocus_sigmoid_focal_loss(&context, &z, &t, &options, &loss, &g));
+    for (size_t e = 0; e < MOST; e++)
+        expect_near("gradient", e, grad[e], -0.15 * 0x1p-110, 7.5 * 0x1p-24 * 0.15 * 0x1p-110);
+}
+
 /* ---- Softmax focal loss */
 
 /* Its gradient has gamma times what u^gamma makes 0. */
@@ -150,6 +226,10 @@ void softfocus_add_extremes_tests(void)
     } tests[] = {
         {"sigmoid_focal_loss", "targets_outside", targets_outside},
         {"sigmoid_focal_loss", "small_alpha", small_alpha},
+        {"sigmoid_focal_loss", "easy_in_double", easy_in_double},
+        {"sigmoid_focal_loss", "infinite_logits", infinite_logits},
+        {"sigmoid_focal_loss", "powers_below_zero", powers_below_zero},
+        {"sigmoid_focal_loss", "large_normalizer", large_normalizer},
         {"softmax_focal_loss", "extreme_gamma", extreme_gamma},
         {"log_softmax_backward", "small_probabilities", small_probabilities},
     };

@@ -15,8 +15,8 @@
  *     SOFTFOCUS_OK, and then no output has been touched.
  *   - Results have the same bits for any number of threads, any alignment, and any way of splitting a batch of
  *     positions over several calls, and losses the same ones with a gradient and without. Two exceptions: a reduced sum
- *     depends on the positions that it covers, and its last bit on the strides; and where a position holds several NaN,
- *     softmax_focal_loss and log_softmax_backward may give another of them when a batch is split.
+ *     depends on the positions that it covers, and its last bit on the strides; and where a position holds several NaN, or
+ *     NaN and infinities, which NaN softmax_focal_loss and log_softmax_backward give may change.
  *   - It uses less than 64 KiB of stack. There may be 2^32 - 1 classes at most (more: UNSUPPORTED).
  *   - The caller's rounding mode and flush-to-zero settings do not change results. They are as before on return, and while
  *     parallel_for is called. */
@@ -200,7 +200,7 @@ SOFTFOCUS_API softfocus_status softfocus_log_softmax(const softfocus_context *co
  * In place: grad_logits may be log_probs or grad_log_probs; any other overlap is an error.
  * Accuracy: |error| <= 4 * 2^-24 * (|g_c| + p_c * sum_k |g_k|), or 2^-149 where that is less; the difference cancels by
  *     nature. It holds for |g| below 2^124 (sums of larger ones may overflow), and for p of 2^-160 and more or a sum of g up
- *     to 2^34.
+ *     to 2^33.
  * Threads and errors as softfocus_log_softmax. As torch's _log_softmax_backward_data. */
 SOFTFOCUS_API softfocus_status softfocus_log_softmax_backward(const softfocus_context *context,
                                                               const softfocus_tensor *log_probs,
