@@ -165,9 +165,6 @@ SOFTFOCUS_INLINE struct result hard_targets(const struct constants *c, vf z, vf 
     return hard_result(c, z, y, weight, &parts, 0);
 }
 
-/* Which NaN pow gives depends on the lane. */
-SOFTFOCUS_INLINE vf one_nan(vf a) { return vf_select(vf_equal(a, a), a, vf_set1(__builtin_nanf(""))); }
-
 /* Any y, with v = 1 - p_t = p (1 - y) + q y and ce = (1 - y) softplus(z) + y softplus(-z):
  *     L = a v^gamma ce,   dL/dz = a v^gamma ((p - y) + gamma (p q / v)(1 - 2y) ce),   a = alpha y + (1 - alpha)(1 - y).
  * p - y is p (1 - y) - q y, which does not cancel at either end. */
@@ -194,11 +191,11 @@ SOFTFOCUS_SHARED struct result any_targets(const struct constants *c, vf logit, 
     vd infinite = vd_select_less(zero, sign, huge, vd_select_less(sign, zero, vd_sub(zero, huge), sign));
     infinite = vd_select_less(ce, zero, vd_sub(zero, infinite), infinite);
     vd magnitude = vd_max(ce, vd_sub(zero, ce));
-    result.loss = one_nan(vd_narrow(vd_select_less(vd_set1(0x1p800), magnitude, infinite, vd_mul(weighted, ce))));
+    result.loss = vd_narrow(vd_select_less(vd_set1(0x1p800), magnitude, infinite, vd_mul(weighted, ce)));
     vd tiny = vd_set1(0x1p-1000), minus_tiny = vd_set1(-0x1p-1000); /* v < 0 where y is not of [0, 1] */
     vd quotient = vd_div(vd_mul(p, q), vd_select_less(v, zero, vd_min(minus_tiny, v), vd_max(tiny, v)));
     vd slope = vd_mul(vd_mul(vd_set1(c->gamma), quotient), vd_mul(vd_sub(not_y, y), ce));
-    result.grad = one_nan(vd_narrow(vd_mul(vd_mul(weighted, vd_set1(c->scale)), vd_add(vd_sub(vd_mul(p, not_y), vd_mul(q, y)), slope))));
+    result.grad = vd_narrow(vd_mul(vd_mul(weighted, vd_set1(c->scale)), vd_add(vd_sub(vd_mul(p, not_y), vd_mul(q, y)), slope)));
     return result;
 }
 
