@@ -13,9 +13,9 @@
  * roof_share, the slower one's time over the call's, operations_per_element, and arithmetic_from and arithmetic_to, between
  * which the arithmetic roof must lie. Machines are noisy and slow down when hot, so scalar is not timed once and for all: a
  * short sample of it, and of the roofs, is taken next to each measurement, and the median of a problem's samples so far is
- * what counts. The scalar rows show what noise is left: their speed-up should be 1. Counters are of CPU time, which other programs on
- * the machine disturb least, and of the whole process, so that a peer which starts threads is charged for them; Google
- * Benchmark reports wall time beside it.
+ * what counts. The scalar rows show what noise is left: their speed-up should be 1. Counters are of CPU time, which other
+ * programs on the machine disturb least, and of the whole process, so that a peer which starts threads is charged for them;
+ * Google Benchmark reports wall time beside it.
  *
  * Losses are means, as training uses them. Buffers are warm: what fits a cache is timed in it. */
 #define _POSIX_C_SOURCE 200809L /* posix_memalign */

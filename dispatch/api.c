@@ -1,8 +1,8 @@
 /* The public functions: check everything, bring the axes into the form that the kernels are fast on, run one kernel.
  *
- * Each call goes the same way: take_context, checks (the first failure ends it, and goes to context->error), then the kernel.
- * All arithmetic, that of a loss's checks as well, is between softfocus_fp_enter and softfocus_fp_leave. Nothing is written before
- * all checks have passed. */
+ * Each call goes the same way: take_context, checks (the first failure ends it, and goes to context->error), then the
+ * kernel. All arithmetic, that of a loss's checks as well, is between softfocus_fp_enter and softfocus_fp_leave. Nothing is
+ * written before all checks have passed. */
 #include "dispatch/dispatch.h"
 #include "dispatch/fp.h"
 #include "dispatch/run.h"
@@ -120,9 +120,9 @@ static void join_elements(struct views views)
 
 /* ---- Log-softmax ------------------------------------------------------------------------------------------------- */
 
-/* Where threads' pieces begin: classes that are strided are read in lines of 1 KB where there is enough for many threads, and of
-   256 bytes elsewhere, or of a whole image that is smaller; short rows are worked on 16 at a time. Measured (Ice Lake,
-   1 x 1000 x 1024): pieces of 16 and 17 positions took 2 to 4 times as long. */
+/* Where threads' pieces begin: classes that are strided are read in lines of 1 KB where there is enough for many threads,
+   and of 256 bytes elsewhere, or of a whole image that is smaller; short rows are worked on 16 at a time. Measured (Ice
+   Lake, 1 x 1000 x 1024): pieces of 16 and 17 positions took 2 to 4 times as long. */
 enum { LINE_PIECE = 256, SHORT_LINE_PIECE = 64, MANY_POSITIONS = 64 * LINE_PIECE, ROW_PIECE = 16, LONG_ROW_CLASSES = 256 };
 
 /* The positions of a problem of one of the softmax kernels. */

@@ -63,8 +63,8 @@ static double add(const double *sums, size_t count)
 
 static size_t at_least_one(size_t a) { return a > 0 ? a : 1; }
 
-/* By the shape alone, as are batches within a chunk: where pieces are not joined, a NaN's bits may depend on which rows are added
-   side by side. */
+/* By the shape alone, as are batches within a chunk: where pieces are not joined, a NaN's bits may depend on which rows are
+   added side by side. */
 static size_t chunks_of(struct softfocus_work work)
 {
     size_t elements = work.units * work.cost, most = smaller(CHUNK_MAX, at_least_one(work.units / work.grain));

@@ -9,15 +9,15 @@
 #define SOFTFOCUS_INLINE static inline __attribute__((always_inline))
 
 /* For the regimes of a kernel: each is optimised by itself, with all registers to its own constants. Not every
-   ISA has all of them. Each begins at a cache line, or where a linker puts it changes a loop's time by up to 10 % (short rows,
-   AVX2). */
+   ISA has all of them. Each begins at a cache line, or where a linker puts it changes a loop's time by up to 10 % (short
+   rows, AVX2). */
 #define SOFTFOCUS_REGIME static __attribute__((noinline, unused, aligned(64)))
 
 /* For what several places of a kernel call, and too long to be in each. */
 #define SOFTFOCUS_SHARED static __attribute__((noinline, unused))
 
-/* For what several regimes do once per batch. A call costs gcc's code up to 4 %; clang's is larger, and must be called to keep the
-   library's size. */
+/* For what several regimes do once per batch. A call costs gcc's code up to 4 %; clang's is larger, and must be called to
+   keep the library's size. */
 #ifdef __clang__
 #define SOFTFOCUS_PER_BATCH SOFTFOCUS_SHARED
 #else
@@ -32,8 +32,8 @@
 #endif
 #define SOFTFOCUS_SELDOM static SOFTFOCUS_RARE __attribute__((unused))
 
-/* Before a loop of a constant few turns, whose arrays would otherwise stay in memory: unrolled whatever its body comes to. SHORT:
-   where clang does so by itself if it is worth it, and gcc (-O2) never does. */
+/* Before a loop of a constant few turns, whose arrays would otherwise stay in memory: unrolled whatever its body comes to.
+   SHORT: where clang does so by itself if it is worth it, and gcc (-O2) never does. */
 #ifdef __clang__
 #define SOFTFOCUS_UNROLL _Pragma("clang loop unroll(full)")
 #define SOFTFOCUS_UNROLL_SHORT

@@ -3,7 +3,8 @@
  * Included by dispatch/ and by every kernel. A kernel has the type
  *     double name(const ARGUMENTS *args, size_t begin, size_t end)
  * and computes the units begin <= unit < end of its problem; units are independent, so any split into ranges gives the
- * same bits in every output (where a position holds several NaN: see softfocus.h). A unit is a position (outer * shape.inner + inner) for the softmax kernels and an element
+ * same bits in every output (where a position holds several NaN: see softfocus.h). A unit is a position (outer * shape.inner
+ * + inner) for the softmax kernels and an element
  * ((outer * classes + class) * shape.inner + inner) for the sigmoid kernel. It returns the sum of the losses of these
  * units (0 for a kernel that has none), added in an order that begin, end, shape and strides alone decide.
  *

@@ -9,8 +9,9 @@ struct normalizer {
     vf high, low;
 };
 
-/* From R in two parts, the first in units. A row with +inf, or of -inf alone, becomes NaN by m - m. It is always the same NaN, since
-   which of several a sum keeps depends on the order of its additions, which may differ with the rows beside it. */
+/* From R in two parts, the first in units. A row with +inf, or of -inf alone, becomes NaN by m - m. It is always the same
+   NaN, since which of several a sum keeps depends on the order of its additions, which may differ with the rows beside it.
+ */
 SOFTFOCUS_INLINE struct normalizer normalizer(vf max, vd scaled_rest, vd unit, vd more)
 {
     vd m = vd_widen(max);
@@ -90,8 +91,9 @@ SOFTFOCUS_INLINE void find_peaks(const struct softfocus_log_softmax_args *args, 
         peaks->hole[r] = group_of_max(peaks->maxima.best[r], group[r], peaks->maxima.m[r]);
 }
 
-/* A line of results that two rows share does not go past the caches, and a store that waits for its line holds up those after it:
-   fetched a batch before (rows of 900 and 1000 from the L3 cache: 1.04 to 1.1 times as fast; from memory 1.0 to 1.03). */
+/* A line of results that two rows share does not go past the caches, and a store that waits for its line holds up those
+   after it: fetched a batch before (rows of 900 and 1000 from the L3 cache: 1.04 to 1.1 times as fast; from memory 1.0
+   to 1.03). */
 SOFTFOCUS_INLINE void fetch_last_line(const real *row, size_t classes) { __builtin_prefetch(row + classes - 1, 1, 3); }
 
 /* The sum over row r, and beside it row r of the batch before, as far as that is still to be written. */
@@ -113,8 +115,9 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, const
     } else {
         struct hole hole = {is_short ? 0 : peaks->hole[r], m, 1};
         struct exp_base base = base_of_row(&peaks->maxima, r);
-        /* Wanted soon are a row of the next batch and the place of this row's results; from memory, which takes longer than a batch
-           does and gives more at once than the L1 cache can wait for, a row of the batch after it, and nothing near but z. */
+        /* Wanted soon are a row of the next batch and the place of this row's results; from memory, which takes longer than
+           a batch does and gives more at once than the L1 cache can wait for, a row of the batch after it, and nothing near
+           but z. */
         const real *next = element(args->logits, outer, 0, row_after(&args->shape, peaks->inner + r, batch));
         const real *further = element(args->logits, outer, 0, row_after(&args->shape, peaks->inner + r, 2 * batch));
         const real *results = element(args->log_probs, outer, 0, peaks->inner + r);

@@ -2,9 +2,9 @@
  * cancels by nature, so that the error is bounded by what it was formed from: 4 * 2^-24 * (|g_i| + p_i sum |g|). */
 #include "kernels/softmax.h"
 
-/* What 2^60 p is multiplied by, one after the other, to be -p * sum g. It becomes 2^34 p first, since p alone may be below what a
-   float has where the product is not; more, and what exp gives for -inf, 2^-185, would no longer be 0. Only where the sum over
-   2^34 would be below what a float has is it p. */
+/* What 2^60 p is multiplied by, one after the other, to be -p * sum g. It becomes 2^34 p first, since p alone may be below
+   what a float has where the product is not; more, and what exp gives for -inf, 2^-185, would no longer be 0. Only where the
+   sum over 2^34 would be below what a float has is it p. */
 struct weights {
     vf first, second;
 };
@@ -116,8 +116,8 @@ struct joints {
     struct weights of_before;
 };
 
-/* `streams` is a constant: loops for both in one function are too many for constants to stay in registers from row to row (1.2
-   times the time at 80 classes). Gives what `of_before` is to the next row. */
+/* `streams` is a constant: loops for both in one function are too many for constants to stay in registers from row to row
+   (1.2 times the time at 80 classes). Gives what `of_before` is to the next row. */
 SOFTFOCUS_INLINE struct weights row(const real *log_probs, const real *g, size_t classes, int streams, struct joints joints, real *out)
 {
     struct weights weights = row_weights(row_sum(g, classes));
@@ -245,8 +245,8 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_backward_args *
     for_two_columns(&tensors, begin, end, &kernel, &room);
 }
 
-/* FEW_CLASSES for this kernel, which does less across lanes: measured likewise, equal at 14 to 21 classes; at 19 with AVX-512
-   1.3 to 1.4 times as fast in the cache and level beyond it, with AVX2 1.1 and half as fast. */
+/* FEW_CLASSES for this kernel, which does less across lanes: measured likewise, equal at 14 to 21 classes; at 19 with
+   AVX-512 1.3 to 1.4 times as fast in the cache and level beyond it, with AVX2 1.1 and half as fast. */
 enum { FEW_GRADIENTS = VF_LANES >= 16 ? 19 : VF_LANES > 1 ? 15 : 0 };
 
 double SOFTFOCUS_INSTANCE(log_softmax_backward)(const struct softfocus_log_softmax_backward_args *args, size_t begin,

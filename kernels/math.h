@@ -14,7 +14,8 @@
  * with n and N the multiples of 2^-VF_TABLE_BITS next to z / ln2 and m / ln2, which is exact but for r's last rounding:
  * exp_based gives the first two factors, and exp_unit the third, in double, for sums or results to be multiplied by in their
  * end. Where |m| >= EXP_REACH that arithmetic runs out of bits, but there z - m is exact for every z that matters
- * (|z - m| < 128 <= |m| / 2), so it is formed ('far') and reduced against 0. A lane that does not need the far form gets the same bits by it.
+ * (|z - m| < 128 <= |m| / 2), so it is formed ('far') and reduced against 0. A lane that does not need the far form gets the
+ * same bits by it.
  *
  * exp_based is scaled by 2^60: exp(-128) is then still a normal number, so that what is small loses no digits until the
  * final product, where 2^-60 is in exp_unit. Below m - 128, results stay at that of m - 128 (2^-185, or 2^-125 scaled), -inf
@@ -156,9 +157,9 @@ SOFTFOCUS_INLINE vf exp_based_low(vf z, struct exp_base base, int far, vf *low)
 
 SOFTFOCUS_INLINE vf exp_based(vf z, struct exp_base base, int far) { return exp_based_low(z, base, far, NULL); }
 
-/* What sums of exp_based are multiplied by to be those of exp(z - m): 2^-60 exp(-r), r what is left of m. By Taylor's series:
-   with a table to 2^-28 (|r| <= 0.044: degree 4 leaves 2^-29, and float's rounding of exp(-r) - 1 as much), without one to
-   2^-25.9 (|r| <= 0.35, degree 8; r itself is a rounded float). */
+/* What sums of exp_based are multiplied by to be those of exp(z - m): 2^-60 exp(-r), r what is left of m. By Taylor's
+   series: with a table to 2^-28 (|r| <= 0.044: degree 4 leaves 2^-29, and float's rounding of exp(-r) - 1 as much), without
+   one to 2^-25.9 (|r| <= 0.35, degree 8; r itself is a rounded float). */
 SOFTFOCUS_INLINE vd exp_unit(vf m)
 {
     vf top = near_part(m), r = reduce_ln2(top, exp_multiple(top)), q = vf_set1(1.0f / 24);
@@ -197,8 +198,9 @@ SOFTFOCUS_INLINE vf product_rest(vf a, vf b, vf high)
 
 /* ---- log1p ------------------------------------------------------------------------------------------------------- */
 
-/* log1p(x) in double for 0 <= x < 2^1000, to a relative 2^-35, and for x of (-2^-20, 0), which rounding may leave of a 0: for work per position, whose results are rounded to
-   float. 1 + x = 2^k (1 + f) with 1 + f in [0.75, 1.5); f is formed so that a small x keeps all its digits. */
+/* log1p(x) in double for 0 <= x < 2^1000, to a relative 2^-35, and for x of (-2^-20, 0), which rounding may leave of a 0:
+   for work per position, whose results are rounded to float. 1 + x = 2^k (1 + f) with 1 + f in [0.75, 1.5); f is formed so
+   that a small x keeps all its digits. */
 SOFTFOCUS_INLINE vd vd_log1p(vd x)
 {
     static const double c[] = {SOFTFOCUS_LOG1P_0,  SOFTFOCUS_LOG1P_1, SOFTFOCUS_LOG1P_2, SOFTFOCUS_LOG1P_3,

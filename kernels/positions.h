@@ -1,4 +1,5 @@
-/* Where the elements of a position lie: ranges of positions as runs along the inner axis, and what is read and written there. */
+/* Where the elements of a position lie: ranges of positions as runs along the inner axis, and what is read and written
+ * there. */
 #ifndef SOFTFOCUS_POSITIONS_H
 #define SOFTFOCUS_POSITIONS_H
 
@@ -36,8 +37,8 @@ SOFTFOCUS_INLINE struct run take_run(struct softfocus_shape shape, size_t *begin
 
 enum { STREAM_STEP = FETCH_STEP > VF_LANES ? FETCH_STEP : VF_LANES }; /* a cache line */
 
-/* How many of `count` elements come before the first cache line, from which on they can be streamed: a line that is written in
-   two parts, with other lines between them, goes to memory twice. */
+/* How many of `count` elements come before the first cache line, from which on they can be streamed: a line that is written
+   in two parts, with other lines between them, goes to memory twice. */
 SOFTFOCUS_INLINE size_t before_line(const real *p, size_t count)
 {
     size_t past = (uintptr_t)p / sizeof(real) % STREAM_STEP;
@@ -46,8 +47,9 @@ SOFTFOCUS_INLINE size_t before_line(const real *p, size_t count)
 
 /* Whether results go past the caches: where a call has more of them than a core has of cache. A store into a cache reads the
    line first, and its way out costs what the next line's way in does. Not in place, where the line is there anyway.
-   Measured (Ice Lake, rows of 1000, 4 MB): a plain copy takes 0.60 ns an element, one past the caches 0.30. On Zen 4, with an L3
-   cache of 32 MB, log-softmax past the caches takes 1.16 times the time at 4.8 MB (1200 x 1000), 0.82 at 6.4 (32 x 50257). */
+   Measured (Ice Lake, rows of 1000, 4 MB): a plain copy takes 0.60 ns an element, one past the caches 0.30. On Zen 4, with
+   an L3 cache of 32 MB, log-softmax past the caches takes 1.16 times the time at 4.8 MB (1200 x 1000), 0.82 at 6.4 (32 x
+   50257). */
 #ifndef STREAM_BYTES /* fuzzers, whose tensors are small, are built with less */
 #define STREAM_BYTES ((size_t)6 << 20)
 #endif
@@ -62,8 +64,8 @@ SOFTFOCUS_INLINE int streams_to(const struct softfocus_shape *shape, struct soft
     return VF_STREAMS && out.data && out.data != in.data && (uintptr_t)out.data % sizeof(real) == 0 && exceeds_caches(shape);
 }
 
-/* ---- Sums of losses: a lane's are added up by themselves, so that which lane a loss comes to decides the sum's last bits. They may
-   depend on the shape and the strides alone, and not on where vectors begin for speed. */
+/* ---- Sums of losses: a lane's are added up by themselves, so that which lane a loss comes to decides the sum's last bits.
+   They may depend on the shape and the strides alone, and not on where vectors begin for speed. */
 
 /* The lanes, from lane `by` on: what vectors that begin `by` positions later add to. */
 SOFTFOCUS_INLINE vd sums_from(vd sums, size_t by)

@@ -19,9 +19,9 @@
 #define LOGIT_FLOAT 0x1p60f
 
 /* What all vectors of a call share.
- * A result is ((a * b) * q^gamma) * post, b the bracket: it may be small and comes scaled by 2^60, which post takes back last, so
- * that a result rounds once even where it is subnormal. With a scale above 1 (a normalizer below 1) a power of two of it goes
- * into post as well. */
+ * A result is ((a * b) * q^gamma) * post, b the bracket: it may be small and comes scaled by 2^60, which post takes back
+ * last, so that a result rounds once even where it is subnormal. With a scale above 1 (a normalizer below 1) a power of two
+ * of it goes into post as well. */
 struct constants {
     double gamma, alpha_positive, alpha_negative, scale;
     vf loss_positive, loss_negative, loss_post; /* a by target */
@@ -64,7 +64,8 @@ struct result {
 };
 
 /* q^gamma = exp(-gamma (max(x, 0) + log1p(E))), with the exponent as high + low: 1.2 ulp or so, where powers of a float q
-   have gamma times its error; for gammas that direct_modulator has not, or without FMA. Past 128 the result is 0 whatever x is. */
+   have gamma times its error; for gammas that direct_modulator has not, or without FMA. Past 128 the result is 0 whatever x
+   is. */
 SOFTFOCUS_INLINE vf modulate(const struct constants *c, vf x, vf log)
 {
     vf above = vf_max(vf_set1(0.0f), x);
@@ -98,8 +99,8 @@ SOFTFOCUS_INLINE void hard_exp(const struct constants *c, vf z, struct parts *pa
 
 SOFTFOCUS_INLINE void hard_excess(struct parts *parts) { parts->log_scaled = log1p_excess(unscale(parts->e_scaled)); }
 
-/* q or q^2, from q as high + low, which takes fewer operations: to half an ulp, or one, and what E's error, its last rounding
-   left out, adds. `error` is what 1 / (1 + E) lacks, relative to it. */
+/* q or q^2, from q as high + low, which takes fewer operations: to half an ulp, or one, and what E's error, its last
+   rounding left out, adds. `error` is what 1 / (1 + E) lacks, relative to it. */
 SOFTFOCUS_INLINE void direct_modulator(const struct constants *c, vm easy, struct parts *parts)
 {
     vf zero = vf_set1(0.0f), one = vf_set1(1.0f), e = unscale(parts->e_scaled), e_low = unscale(parts->e_low);
@@ -128,7 +129,8 @@ SOFTFOCUS_INLINE void hard_modulator(const struct constants *c, vf z, vf y, stru
     parts->modulator = c->gamma == 0.0 ? one : modulate(c, margin(z, positive), unscale(parts->log_scaled));
 }
 
-/* The results. A class weight goes into a up to 1, into post from there on. `plain`, a constant: there are no class weights. */
+/* The results. A class weight goes into a up to 1, into post from there on. `plain`, a constant: there are no class weights.
+ */
 SOFTFOCUS_INLINE struct result hard_result(const struct constants *c, vf z, vf y, vf weight, const struct parts *parts,
                                            int plain)
 {

@@ -3,8 +3,8 @@
  * Both need, per position, m = max z and the sum of exp(z_j - m) *without one class*: the argmax for log-softmax, the
  * target for the losses. That class's term is known (1, or exp(z_t - m)) and adding it last keeps the digits of a sum that
  * is far below it: with p near 1 they are the whole result.
- * Sums are of exp_based's results: exp_unit makes them those of exp(z - m). They are formed in double but for a few roundings,
- * the same for rows of any length, where a chain of floats loses hundreds of ulp: see add_group. */
+ * Sums are of exp_based's results: exp_unit makes them those of exp(z - m). They are formed in double but for a few
+ * roundings, the same for rows of any length, where a chain of floats loses hundreds of ulp: see add_group. */
 #ifndef SOFTFOCUS_SOFTMAX_H
 #define SOFTFOCUS_SOFTMAX_H
 
@@ -24,15 +24,15 @@ SOFTFOCUS_INLINE vf add4(vf a, vf b, vf c, vf d) { return vf_add(vf_add(a, b), v
 
 /* ---- Sums of exp_based, four vectors at a time
  *
- * A term is scale + scale * quotient. Where scales come from a table, quotients are at most 0.034 (0.048 with eight entries).
- * Then scales are added by themselves, in float up to four and in double from there on: two roundings of 2^-24 at most, and none
- * of the terms. What they leave out, the sum of the products, is so much smaller that floats do for a while, an FMA for each: n of
- * them in one float err by (n / 2) 0.034 2^-24 at most, 0.27 2^-24 (0.38) until they are settled. Four vectors take 58 operations
- * so, exp's included; with terms added as pairs in float, then in double, which makes two roundings as well, they take 64 (rows
- * of 1000 classes and more: 1.05 to 1.09 times as fast with AVX-512, 1.03 to 1.18 with AVX2).
- * Pairs remain where there is no table, and where too little is added up to be worth settling. In float up to four, terms would
- * have three roundings, their own and two: too many for log-softmax where one element is most of the sum (3.2 ulp of 3), and easy
- * rows have the sum's error gamma + 1 times in the losses (15.2 ulp of 14 at gamma 5). */
+ * A term is scale + scale * quotient. Where scales come from a table, quotients are at most 0.034 (0.048 with eight
+ * entries). Then scales are added by themselves, in float up to four and in double from there on: two roundings of 2^-24 at
+ * most, and none of the terms. What they leave out, the sum of the products, is so much smaller that floats do for a while,
+ * an FMA for each: n of them in one float err by (n / 2) 0.034 2^-24 at most, 0.27 2^-24 (0.38) until they are settled. Four
+ * vectors take 58 operations so, exp's included; with terms added as pairs in float, then in double, which makes two
+ * roundings as well, they take 64 (rows of 1000 classes and more: 1.05 to 1.09 times as fast with AVX-512, 1.03 to 1.18 with
+ * AVX2). Pairs remain where there is no table, and where too little is added up to be worth settling. In float up to four,
+ * terms would have three roundings, their own and two: too many for log-softmax where one element is most of the sum (3.2
+ * ulp of 3), and easy rows have the sum's error gamma + 1 times in the losses (15.2 ulp of 14 at gamma 5). */
 struct exp_sum {
     vd sum;
     vf rest[2]; /* products still to be added */
@@ -99,9 +99,9 @@ SOFTFOCUS_INLINE void settle(struct exp_sum *sum, int splits)
 
 SOFTFOCUS_INLINE vf max4(vf a, vf b, vf c, vf d) { return vf_max(vf_max(a, b), vf_max(c, d)); }
 
-/* Leaves out the maximum of the elements that come by, whichever that is in the end: of the largest so far and x, gives the smaller.
-   No mask, no count of ties: two operations for the three of a comparison with the maximum (columns: 1.02 to 1.1 times as fast).
-   By the order of the operands NaN is what is given, unless *largest begins with it. */
+/* Leaves out the maximum of the elements that come by, whichever that is in the end: of the largest so far and x, gives the
+   smaller. No mask, no count of ties: two operations for the three of a comparison with the maximum (columns: 1.02 to 1.1
+   times as fast). By the order of the operands NaN is what is given, unless *largest begins with it. */
 SOFTFOCUS_INLINE vf but_largest(vf *largest, vf x)
 {
     vf less = vf_min(*largest, x);
@@ -111,7 +111,8 @@ SOFTFOCUS_INLINE vf but_largest(vf *largest, vf x)
 
 /* ---- Rows ---------------------------------------------------------------------------------------------------------
  *
- * Rows are worked on in batches: the maxima of all, their sums, the work per position (in vectors across rows), the results. */
+ * Rows are worked on in batches: the maxima of all, their sums, the work per position (in vectors across rows), the results.
+ */
 enum {
     BATCH_SIZE = 4096,  /* elements: 16 KB, so that a batch with its results fits an L1 cache of 32 KB (the second read hits it), */
     SMALL_BATCH = 2048, /* or with its results the next one. Which is best where was measured (Zen 4) */
@@ -183,9 +184,9 @@ SOFTFOCUS_INLINE vf row_max(const real *z, size_t classes)
     return max4(m[0], m[1], m[2], m[3]);
 }
 
-/* The same, and in *group which group each lane's maximum is in: two operations more in four vectors. NaN is never the maximum
-   (a group with NaN may be passed over whole: the sums become NaN in any case); where nothing exceeds -inf, the group is the
-   first. */
+/* The same, and in *group which group each lane's maximum is in: two operations more in four vectors. NaN is never the
+   maximum (a group with NaN may be passed over whole: the sums become NaN in any case); where nothing exceeds -inf, the
+   group is the first. */
 SOFTFOCUS_INLINE vf row_max_group(const real *z, size_t classes, vi *group)
 {
     vf best = vf_set1(MINUS_INFINITY);
@@ -242,7 +243,8 @@ SOFTFOCUS_INLINE vd reduce_add_rows(vd rows[VF_LANES], size_t count)
     return vd_reduce_add_rows(rows);
 }
 
-/* The maxima of a batch of rows, and what follows from them: found for all rows at once, since a row by itself is a chain. */
+/* The maxima of a batch of rows, and what follows from them: found for all rows at once, since a row by itself is a chain.
+ */
 struct maxima {
     vf best[VF_LANES];   /* by lane, of each row */
     vf max;              /* by row */
@@ -261,8 +263,8 @@ SOFTFOCUS_INLINE void set_maxima(struct maxima *maxima, size_t count)
     vf_store(maxima->round, base.round);
 }
 
-/* The base of row r, which is not far. With 16 registers the constants that it is formed of had better be there: 0.9 to 1.0 times
-   as fast with what is stored. */
+/* The base of row r, which is not far. With 16 registers the constants that it is formed of had better be there: 0.9 to 1.0
+   times as fast with what is stored. */
 SOFTFOCUS_INLINE struct exp_base base_of_row(const struct maxima *maxima, size_t r)
 {
     if (VF_LANES < 16)
@@ -329,8 +331,9 @@ SOFTFOCUS_INLINE void write_head(struct row_write *write, size_t head, row_resul
         write_part(write, head - write->done, result);
 }
 
-/* Up to the first whole line. Of a line that two rows share, one part by itself would have to go through the caches, which fetch
-   the line first, while other stores wait; so it is written once, with the second row, by when both rows' numbers are known. */
+/* Up to the first whole line. Of a line that two rows share, one part by itself would have to go through the caches, which
+   fetch the line first, while other stores wait; so it is written once, with the second row, by when both rows' numbers are
+   known. */
 SOFTFOCUS_INLINE void begin_stream(struct row_write *write, row_result *result)
 {
     size_t classes = write->classes, head = before_line(write->to, classes);
@@ -412,10 +415,10 @@ SOFTFOCUS_INLINE void write_row(struct row_write *write, row_result *result)
     write_rest(write, result);
 }
 
-/* A line of each page of a row's results, some time before they stream: stores past the caches to a page whose address the CPU
-   has still to find hold up those after them. Of long rows the first two pages here, and each other one two pages before it, in the
-   loop. From memory, log-softmax 1.1 times as fast at 91 classes and more, focal loss with gradient 1.0 to 1.1, backward 1.02 to
-   1.12. */
+/* A line of each page of a row's results, some time before they stream: stores past the caches to a page whose address the
+   CPU has still to find hold up those after them. Of long rows the first two pages here, and each other one two pages before
+   it, in the loop. From memory, log-softmax 1.1 times as fast at 91 classes and more, focal loss with gradient 1.0 to 1.1,
+   backward 1.02 to 1.12. */
 SOFTFOCUS_INLINE void fetch_pages(const real *row, size_t classes)
 {
     size_t past = (uintptr_t)row / sizeof(real) % PAGE, end = smaller(classes, 2 * PAGE);
@@ -435,8 +438,8 @@ struct beside {
     row_result *result;      /* how */
 };
 
-/* Fetches what is wanted of vector v of the group at element i. Sums are arithmetic and leave memory idle, and the row that comes
-   after a batch is further away than the CPU looks ahead. */
+/* Fetches what is wanted of vector v of the group at element i. Sums are arithmetic and leave memory idle, and the row that
+   comes after a batch is further away than the CPU looks ahead. */
 SOFTFOCUS_INLINE void row_fetch(const struct beside *beside, size_t i, size_t v)
 {
     if (v * VF_LANES % FETCH_STEP != 0)
@@ -454,9 +457,9 @@ struct hole {
     int by_value; /* a constant. Elements equal to it are left out, and all but one counted */
 };
 
-/* The sum of four vectors from element i on, fewer at the end of the row, without the hole if that is here. Past the end (and
-   at -inf) exp gives 2^-125, which no sum notices: its terms add up to 1 scaled by 2^60, or to a probability near 1 that
-   float rounds to 1. */
+/* The sum of four vectors from element i on, fewer at the end of the row, without the hole if that is here. Past the end
+   (and at -inf) exp gives 2^-125, which no sum notices: its terms add up to 1 scaled by 2^60, or to a probability near 1
+   that float rounds to 1. */
 SOFTFOCUS_INLINE void row_group(const real *z, size_t classes, size_t i, struct hole hole, struct exp_base base, int far,
                                 const struct beside *beside, struct exp_sum *sum, size_t *equal)
 {
@@ -530,15 +533,16 @@ SOFTFOCUS_INLINE vd whole_groups(const real *z, size_t skip, size_t count, struc
     return sum.sum;
 }
 
-/* The same sum where m is so large that exp needs its far form, for all who need it (shared.c). `keep` and `again` may be NULL. */
+/* The same sum where m is so large that exp needs its far form, for all who need it (shared.c). `keep` and `again` may be
+ * NULL. */
 #define row_sum_far SOFTFOCUS_INSTANCE(row_sum_far)
 vd row_sum_far(const real *z, size_t classes, struct hole hole, float m, real *keep, double *again);
 
 SOFTFOCUS_INLINE int row_is_far(float m) { return !(__builtin_fabsf(m) < EXP_REACH); }
 
-/* ---- Short rows, straight from the first vector to the last. A CPU looks some 320 instructions ahead, little more than such a
-   row, and waits for the end of its chain: each instruction less counts, whatever its port (1.05 to 1.4 times as fast as by
-   groups, at 60 to 91 classes; at 128 with AVX-512 the same). */
+/* ---- Short rows, straight from the first vector to the last. A CPU looks some 320 instructions ahead, little more than
+   such a row, and waits for the end of its chain: each instruction less counts, whatever its port (1.05 to 1.4 times as fast
+   as by groups, at 60 to 91 classes; at 128 with AVX-512 the same). */
 
 /* A vector of a short row: its scale, without lanes that are left out, while its products go to *rest. */
 SOFTFOCUS_INLINE vf short_row_terms(vf x, vm out, int leaves_out, struct exp_base base, vf *rest, vf *e)
@@ -619,8 +623,8 @@ SOFTFOCUS_INLINE vd long_row_sum_exp(const real *z, size_t classes, struct hole 
 }
 
 /* The sum of exp_based over j but the hole, still to be reduced over the lanes. With a hole by value, how many elements are
-   equal to it but for one goes to *again: 1 each, which are not in the sum (of a short row, those that are left over with it).
-   `is_short`, a constant: SHORT_ROW classes at most. */
+   equal to it but for one goes to *again: 1 each, which are not in the sum (of a short row, those that are left over with
+   it). `is_short`, a constant: SHORT_ROW classes at most. */
 SOFTFOCUS_INLINE vd row_sum_exp(const real *z, size_t classes, int is_short, struct hole hole, struct exp_base base,
                                 const struct beside *beside, double *again)
 {
@@ -632,8 +636,9 @@ SOFTFOCUS_INLINE vd row_sum_exp(const real *z, size_t classes, int is_short, str
 
 SOFTFOCUS_INLINE vi class_number(size_t class) { return vi_set1((int32_t)(uint32_t)class); }
 
-/* Of *max and vector v of a block; by the order of the operands never NaN. Four chains: in one, each maximum waits for the one
-   before (1.04 to 1.065 times as fast, AVX-512). With `target`, not NULL by a constant, the logits of these classes go to *at_target. */
+/* Of *max and vector v of a block; by the order of the operands never NaN. Four chains: in one, each maximum waits for the
+   one before (1.04 to 1.065 times as fast, AVX-512). With `target`, not NULL by a constant, the logits of these classes go
+   to *at_target. */
 SOFTFOCUS_INLINE void columns_max(const struct block *block, size_t v, vf *max, const vi *target, vf *at_target)
 {
     vf m[4] = {*max, *max, *max, *max};
@@ -701,8 +706,8 @@ SOFTFOCUS_INLINE void columns_group(const struct column_sum *of, size_t n, size_
     add_group(sum, &group, COLUMNS_SPLIT);
 }
 
-/* Where speed depends on it, whole groups are apart from the last, which may have fewer classes: 1.02 to 1.04 times as fast as asking
-   at each class. */
+/* Where speed depends on it, whole groups are apart from the last, which may have fewer classes: 1.02 to 1.04 times as fast
+   as asking at each class. */
 SOFTFOCUS_INLINE void next_group(struct column_sum *of, struct exp_base base, int far, struct exp_sum *sum, vf *largest)
 {
     size_t n = smaller(of->end - of->class, 4);
@@ -722,8 +727,8 @@ SOFTFOCUS_INLINE void next_group(struct column_sum *of, struct exp_base base, in
 #define columns_sum_far SOFTFOCUS_INSTANCE(columns_sum_far)
 vd columns_sum_far(const struct column_sum *of, vd sum, vf *largest);
 
-/* As row_sum_exp, for vector v of a block, added to `sum`. Where the hole is the maximum, *largest is that of the blocks before and
-   becomes that of this one, too. Beside it goes what there is to exchange, with results by `result`. */
+/* As row_sum_exp, for vector v of a block, added to `sum`. Where the hole is the maximum, *largest is that of the blocks
+   before and becomes that of this one, too. Beside it goes what there is to exchange, with results by `result`. */
 SOFTFOCUS_INLINE vd columns_sum_exp(const struct block *block, size_t v, struct column_hole hole, vf m, int keeps,
                                     column_result *result, struct exchange *exchange, vd sum, vf *largest)
 {
@@ -758,10 +763,10 @@ SOFTFOCUS_INLINE vd columns_sum_exp(const struct block *block, size_t v, struct 
 
 /* The regime of a call: vectors along the classes where every tensor's classes are contiguous and there are enough of
    them; else a position per lane. Up to this many the work across lanes, per row, costs more than transposing: measured by
-   timing both at 24 to 64 classes (Zen 4, in the cache; log-softmax equal at 48 with AVX-512 and AVX2, where with AVX2 the loss with
-   its gradient is 1.07 and 1.15 times as fast along classes at 40 and 48), and at 8 to 128 with SSE (equal at 16 to 48). Rows from
-   beyond the L2 cache favour the vectors along classes (equal at 40 with AVX-512, at 32 with AVX2); the size of a call must not
-   decide, since its bits are those of any part of it. */
+   timing both at 24 to 64 classes (Zen 4, in the cache; log-softmax equal at 48 with AVX-512 and AVX2, where with AVX2 the
+   loss with its gradient is 1.07 and 1.15 times as fast along classes at 40 and 48), and at 8 to 128 with SSE (equal at 16
+   to 48). Rows from beyond the L2 cache favour the vectors along classes (equal at 40 with AVX-512, at 32 with AVX2); the
+   size of a call must not decide, since its bits are those of any part of it. */
 enum { FEW_CLASSES = VF_LANES >= 16 ? 47 : VF_LANES >= 8 ? 39 : VF_LANES > 1 ? 24 : 0 };
 
 #endif

@@ -6,7 +6,8 @@
  * U is summed without the target, so that u and l keep their digits however near 1 p is; p is never formed and nothing is
  * divided by u. All of this is done in double, one lane per position; only the sums and the gradient run over classes.
  *
- * Where a gradient is wanted, the sweep that forms U leaves e_j, in units, in the gradient's place and a second one scales. */
+ * Where a gradient is wanted, the sweep that forms U leaves e_j, in units, in the gradient's place and a second one scales.
+ */
 #include "kernels/softmax.h"
 
 /* The factor of e_j in units in the gradient, as two floats: where it is so small that a float would lose digits (below
@@ -25,8 +26,8 @@ struct focal {
     vf at_target; /* the gradient there */
 };
 
-/* The classes of one vector of positions: their low 32 bits, as there are at most 2^32 - 1 classes; -1 where ignored, or where
-   there is no position. */
+/* The classes of one vector of positions: their low 32 bits, as there are at most 2^32 - 1 classes; -1 where ignored, or
+   where there is no position. */
 struct targets {
     int32_t class[VF_LANES];
 };
@@ -144,15 +145,15 @@ SOFTFOCUS_INLINE void keep_last_row(struct unwritten *rows)
     rows->count = 0;
 }
 
-/* Whether short rows' gradients are written beside the sums of the next batch: 1.03 to 1.08 times as fast with AVX-512, 0.95 to 0.99
-   with AVX2. */
+/* Whether short rows' gradients are written beside the sums of the next batch: 1.03 to 1.08 times as fast with AVX-512, 0.95
+   to 0.99 with AVX2. */
 enum { SHORT_BESIDE = VF_LANES >= 16 };
 
 /* Elements from which on gradients stream: 1.05 to 1.25 times as fast at 64 to 384 with AVX-512, 0.9 to 1.0 with AVX2. */
 enum { STREAM_LEAST = VF_LANES >= 16 ? 64 : 256 };
 
-/* Where gradients stream, e_j stay in memory of our own, from a row's sum to its gradient; else they are in the gradient's place. So
-   far from row to row in that memory: whole lines. */
+/* Where gradients stream, e_j stay in memory of our own, from a row's sum to its gradient; else they are in the gradient's
+   place. So far from row to row in that memory: whole lines. */
 SOFTFOCUS_INLINE size_t scratch_step(size_t classes) { return (classes + STREAM_STEP - 1) / STREAM_STEP * STREAM_STEP; }
 
 /* With the gradient at the target in its place where it streams: a store there afterwards would wait for memory. */
@@ -222,8 +223,8 @@ SOFTFOCUS_PER_BATCH void write_rows(const struct softfocus_softmax_focal_args *a
     }
 }
 
-/* The same, where speed does not depend on it. Structs go by value, so that those of the caller may be in registers (short rows
-   1.05 times as fast). */
+/* The same, where speed does not depend on it. Structs go by value, so that those of the caller may be in registers (short
+   rows 1.05 times as fast). */
 SOFTFOCUS_SHARED void write_rest_of_rows(const struct softfocus_softmax_focal_args *args, struct row_plan plan,
                                          struct unwritten rows, size_t begin)
 {
@@ -318,7 +319,8 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
 {
     _Alignas(64) real scratch[2][STREAM_STEP + BATCH_SIZE];
     size_t classes = args->shape.classes;
-    /* Not by `streams`, which depends on where the rows lie: a sum's bits, and those of a NaN, may depend on the rows of a batch. */
+    /* Not by `streams`, which depends on where the rows lie: a sum's bits, and those of a NaN, may depend on the rows of a
+     * batch. */
     size_t size = classes <= BATCH_SIZE && exceeds_caches(&args->shape) ? SMALL_BATCH : BATCH_SIZE;
     struct row_plan plan = {.outer = run.outer,
                             .begin = run.inner,
@@ -355,7 +357,8 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
             find_peaks(args, run, start, smaller(plan.batch, run.count - start), &peaks);
             start += peaks.count;
         }
-        /* Rows longer than a batch have their e_j in the gradient's place, in memory: beside the next sums 0.88 to 1.0 times. */
+        /* Rows longer than a batch have their e_j in the gradient's place, in memory: beside the next sums 0.88 to 1.0
+         * times. */
         if (!plan.streams && (is_short ? !SHORT_BESIDE : !CACHED_BESIDE || classes > BATCH_SIZE)) {
             write_rows(args, &plan, &last, 0);
             keep_last_row(&last);
@@ -414,8 +417,8 @@ struct columns_sums {
     const struct exp_base *base; /* where not all classes are in one block: e_j are formed again for the gradient */
 };
 
-/* The targets of some batches later, as many as a vector's, into the L2 cache: a batch reads all of its own at once, sooner than the
-   CPU's prefetchers follow (from memory 1.03 to 1.08 times as fast). As numbers, for there may be no such place. */
+/* The targets of some batches later, as many as a vector's, into the L2 cache: a batch reads all of its own at once, sooner
+   than the CPU's prefetchers follow (from memory 1.03 to 1.08 times as fast). As numbers, for there may be no such place. */
 SOFTFOCUS_INLINE void fetch_targets(const struct softfocus_softmax_focal_args *args, size_t position)
 {
     size_t size = args->index_type == SOFTFOCUS_I64 ? sizeof(int64_t) : sizeof(int32_t);

@@ -14,15 +14,15 @@
  * vector's results wait for (a chain of some 200 cycles from the first load to the last store) overlaps with the next one's.
  * A pass works on a block of classes at a time:
  *
- * - A block of all classes is a tile, a copy of the batch that fits the L1 cache. The passes then hit that cache whatever the
- *   class stride is (a power of two maps all classes to one cache set), and memory is read and written TILE_WIDTH positions at a
- *   time, which is what its prefetchers and pages like. Tiles of planes (class axis not last) are read, and results written,
- *   beside the arithmetic of others: struct exchange.
+ * - A block of all classes is a tile, a copy of the batch that fits the L1 cache. The passes then hit that cache whatever
+ * the class stride is (a power of two maps all classes to one cache set), and memory is read and written TILE_WIDTH
+ * positions at a time, which is what its prefetchers and pages like. Tiles of planes (class axis not last) are read, and
+ * results written, beside the arithmetic of others: struct exchange.
  * - With more classes the passes go over blocks of BLOCK_CLASSES, one after the other, so that each still reads lines of
  *   TILE_WIDTH positions: where they lie, or where their positions are not neighbours in a tile.
  *
- * Sizes were measured on Zen 4 (L1 32 KB) at 8 to 150 classes. A kernel has two tiles on its stack, which is why they are not
- * all as large as they should be: 4096 elements cost 5 to 25 %. */
+ * Sizes were measured on Zen 4 (L1 32 KB) at 8 to 150 classes. A kernel has two tiles on its stack, which is why they are
+ * not all as large as they should be: 4096 elements cost 5 to 25 %. */
 enum {
     TILE_SIZE = 5824,       /* elements: 23 KB */
     SMALL_TILE_SIZE = 4864, /* where a kernel keeps more beside it: 19 KB */
@@ -75,7 +75,8 @@ SOFTFOCUS_INLINE size_t batch_lanes(const struct batch *batch, size_t v)
     return smaller(VF_LANES, batch->count - v * VF_LANES);
 }
 
-/* The result of vector v for a class, from what its block has of it (y of the second tensor) and what `end` left in `sums`. */
+/* The result of vector v for a class, from what its block has of it (y of the second tensor) and what `end` left in `sums`.
+ */
 typedef vf column_result(const void *sums, vf x, vf y, size_t class, size_t v, int whole);
 
 /* What a kernel does with a batch. `take` sees each block in turn, pass by pass; `end` forms what needs all classes of a
@@ -97,11 +98,11 @@ struct column_tensors {
 
 /* ---- Exchanging tiles */
 
-/* A tile's results go to where they belong, and in its place comes another tile, of as many positions: piece by piece (a class's
-   part of a tile), beside arithmetic, which leaves loads and stores idle. Measured on Zen 4: 1.1 to 1.4 times as fast at
-   4 x 19 x 65536, 1.4 to 2.9 at 16 x 19 x 4096, whose results stay in the caches.
-   What is wanted is fetched some pieces before, in the same order, so that class strides of a power of two, by which all pieces
-   have the same places in a cache, do no harm: into the L2 cache, since what L1 can wait for at once is less than memory gives. */
+/* A tile's results go to where they belong, and in its place comes another tile, of as many positions: piece by piece (a
+   class's part of a tile), beside arithmetic, which leaves loads and stores idle. Measured on Zen 4: 1.1 to 1.4 times as
+   fast at 4 x 19 x 65536, 1.4 to 2.9 at 16 x 19 x 4096, whose results stay in the caches. What is wanted is fetched some
+   pieces before, in the same order, so that class strides of a power of two, by which all pieces have the same places in a
+   cache, do no harm: into the L2 cache, since what L1 can wait for at once is less than memory gives. */
 struct exchange {
     size_t classes, vectors; /* of the tiles; no classes: nothing to exchange */
     size_t class, v;         /* where it is */
@@ -201,9 +202,9 @@ SOFTFOCUS_INLINE void exchange_rest(struct exchange e, int two, column_result *r
 
 /* ---- Tiles and blocks */
 
-/* Lines of the next block, because lines of TILE_WIDTH are too short for the prefetchers of the CPU: fetched one by one beside
-   other work, into the L2 cache (in the L1 cache, where one class may take the place of another, they would be in the way). An
-   image of less than FETCH_BYTES is in the L2 cache already. */
+/* Lines of the next block, because lines of TILE_WIDTH are too short for the prefetchers of the CPU: fetched one by one
+   beside other work, into the L2 cache (in the L1 cache, where one class may take the place of another, they would be in the
+   way). An image of less than FETCH_BYTES is in the L2 cache already. */
 #define FETCH_BYTES ((size_t)1 << 19)
 
 SOFTFOCUS_INLINE int wants_fetches(const struct column_tensors *tensors)
@@ -218,9 +219,9 @@ SOFTFOCUS_INLINE int has_no_gaps(struct softfocus_view view, size_t classes)
     return !view.data || (view.class_stride == 1 && view.inner_stride == (ptrdiff_t)classes);
 }
 
-/* The same for rows, of which a batch is read at once, and then nothing until its results are written: from the L3 cache 1.6 to
-   1.8 times as fast at 21 and 40 classes (Zen 4). Not for rows shorter than a line, which the CPU's prefetchers follow (0.9 to 1.0
-   times). */
+/* The same for rows, of which a batch is read at once, and then nothing until its results are written: from the L3 cache 1.6
+   to 1.8 times as fast at 21 and 40 classes (Zen 4). Not for rows shorter than a line, which the CPU's prefetchers follow
+   (0.9 to 1.0 times). */
 SOFTFOCUS_INLINE int wants_row_fetches(const struct column_tensors *tensors)
 {
     size_t classes = tensors->shape.classes;
@@ -251,9 +252,9 @@ SOFTFOCUS_INLINE int is_rows(struct softfocus_view view)
     return VF_LANES > 1 && view.class_stride == 1 && view.inner_stride != 1;
 }
 
-/* Rows of two, four or eight classes without gaps are as many vectors as there are classes, in which a class has every second,
-   fourth or eighth element: unzipped until each vector has one class, and zipped again. `classes` is a constant. More than two
-   only where unzipping takes one instruction, else transpositions of four by four take fewer. */
+/* Rows of two, four or eight classes without gaps are as many vectors as there are classes, in which a class has every
+   second, fourth or eighth element: unzipped until each vector has one class, and zipped again. `classes` is a constant.
+   More than two only where unzipping takes one instruction, else transpositions of four by four take fewer. */
 SOFTFOCUS_INLINE int is_packed(struct softfocus_view view, size_t classes)
 {
     return is_rows(view) && view.inner_stride == (ptrdiff_t)classes && (classes == 2 || VF_LANES >= 16);
@@ -328,10 +329,10 @@ SOFTFOCUS_INLINE struct columns tile_columns(real *tile, struct softfocus_view v
                            : (struct columns){tile, VF_LANES, classes * VF_LANES};
 }
 
-/* `classes` classes of the batch's vectors from v on, from class `first` on, into a tile. May write up to three vectors past a
-   vector's classes: there come the next one's, or the room that TILE_SLACK is. One function for all kernels of an ISA (shared.c),
-   since it is long. Structs go by value: the address of one that a function has been given is one through which any store of a vector
-   may write, for all that the compiler knows. */
+/* `classes` classes of the batch's vectors from v on, from class `first` on, into a tile. May write up to three vectors past
+   a vector's classes: there come the next one's, or the room that TILE_SLACK is. One function for all kernels of an ISA
+   (shared.c), since it is long. Structs go by value: the address of one that a function has been given is one through which
+   any store of a vector may write, for all that the compiler knows. */
 #define tile_load_from SOFTFOCUS_INSTANCE(tile_load_from)
 void tile_load_from(real *tile, struct softfocus_view view, struct batch batch, size_t first, size_t classes, size_t v);
 
@@ -355,8 +356,8 @@ SOFTFOCUS_INLINE void tile_load(real *tile, struct softfocus_view view, struct b
         tile_load_from(tile, view, batch, 0, classes, v);
 }
 
-/* A block where its passes find it: a tile of all classes, which is loaded; of some classes, whole vectors of neighbours where they
-   lie, others in a tile. */
+/* A block where its passes find it: a tile of all classes, which is loaded; of some classes, whole vectors of neighbours
+   where they lie, others in a tile. */
 SOFTFOCUS_INLINE struct columns block_load(real *tile, const struct softfocus_view *view, const struct batch *batch,
                                            const struct block *block)
 {
@@ -368,8 +369,8 @@ SOFTFOCUS_INLINE struct columns block_load(real *tile, const struct softfocus_vi
     return tile_columns(tile, *view, batch, block->classes);
 }
 
-/* The results of a block to where they belong. `next` and `further`, if any: what to fetch meanwhile is so many positions, or
-   classes, further on. */
+/* The results of a block to where they belong. `next` and `further`, if any: what to fetch meanwhile is so many positions,
+   or classes, further on. */
 SOFTFOCUS_INLINE void block_store(const struct column_tensors *tensors, const struct batch *batch, const struct block *block,
                                   const struct column_kernel *kernel, const void *sums, size_t next, size_t further)
 {
@@ -446,8 +447,8 @@ SOFTFOCUS_INLINE void block_store(const struct column_tensors *tensors, const st
 #undef FINISH
 }
 
-/* The passes over a batch but for its results. `loaded`: its tile is. `exchange`: what is done beside them, as far as there is
-   anything to do. */
+/* The passes over a batch but for its results. `loaded`: its tile is. `exchange`: what is done beside them, as far as there
+   is anything to do. */
 SOFTFOCUS_INLINE void work_on_batch(const struct column_tensors *tensors, const struct batch *batch, int whole, size_t step,
                                     int loaded, const struct column_kernel *kernel, void *state, void *sums, real *tile,
                                     struct exchange *exchange)
@@ -529,8 +530,8 @@ SOFTFOCUS_INLINE struct batch next_batch(struct walk *walk)
     return batch;
 }
 
-/* Of what is in `tile` (the batch `last`, with its sums) and what comes there (`next`), beside the work on `batch`. Of nothing
-   unless both fill their vectors, and unless that work is long enough. */
+/* Of what is in `tile` (the batch `last`, with its sums) and what comes there (`next`), beside the work on `batch`. Of
+   nothing unless both fill their vectors, and unless that work is long enough. */
 SOFTFOCUS_INLINE struct exchange exchange_of(const struct column_tensors *tensors, const struct batch *last,
                                              const struct batch *batch, const struct batch *next, size_t width, real *tile,
                                              real *second_tile, const void *sums)
@@ -609,8 +610,8 @@ SOFTFOCUS_INLINE struct column_plan column_plan(const struct column_tensors *ten
     return plan;
 }
 
-/* Works on the positions begin to end - 1, where most of the arithmetic is in `take`: a batch's results are exchanged for the batch
-   after next beside the work on the next one. */
+/* Works on the positions begin to end - 1, where most of the arithmetic is in `take`: a batch's results are exchanged for
+   the batch after next beside the work on the next one. */
 SOFTFOCUS_INLINE void for_columns(const struct column_tensors *tensors, size_t begin, size_t end,
                                   const struct column_kernel *kernel, const struct column_room *room)
 {
@@ -639,8 +640,8 @@ SOFTFOCUS_INLINE void for_columns(const struct column_tensors *tensors, size_t b
         vf_stream_end();
 }
 
-/* The same where there is a second tensor, and most of the arithmetic is in `finish`: beside it comes the next batch. The tiles are
-   those of the two tensors. */
+/* The same where there is a second tensor, and most of the arithmetic is in `finish`: beside it comes the next batch. The
+   tiles are those of the two tensors. */
 SOFTFOCUS_INLINE void for_two_columns(const struct column_tensors *tensors, size_t begin, size_t end,
                                       const struct column_kernel *kernel, const struct column_room *room)
 {

@@ -112,7 +112,8 @@ static void with_or_without_gradient(const softfocus_test *test, softfocus_case_
     free(with.values);
 }
 
-/* A gradient in another layout than the logits, in which it may have to be worked on in another way. A sum's order may follow it. */
+/* A gradient in another layout than the logits, in which it may have to be worked on in another way. A sum's order may
+ * follow it. */
 static void with_gradient_elsewhere(const softfocus_test *test, softfocus_case_spec spec)
 {
     spec.output_layout = SOFTFOCUS_LAYOUT_TRANSPOSED;
@@ -308,8 +309,8 @@ static void by_mode(const softfocus_test *test)
 
 /* ---- In place -------------------------------------------------------------------------------------------- */
 
-/* Outputs of this size (6 MiB and more, but for the last) go past the caches, but not in place. A normalizer of 1e-60 makes gradients
-   infinite, but for those of ignored rows. */
+/* Outputs of this size (6 MiB and more, but for the last) go past the caches, but not in place. A normalizer of 1e-60 makes
+   gradients infinite, but for those of ignored rows. */
 static void by_place(const softfocus_test *test)
 {
     static const struct {

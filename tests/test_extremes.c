@@ -1,5 +1,5 @@
-/* Values at the ends of what a caller may pass, where float arithmetic runs out: targets outside [0, 1], an alpha or a probability
- * below what a float has, a gamma past what it has. "sigmoid_focal_loss/avx2/targets_outside" and so on. */
+/* Values at the ends of what a caller may pass, where float arithmetic runs out: targets outside [0, 1], an alpha or a
+ * probability below what a float has, a gamma past what it has. "sigmoid_focal_loss/avx2/targets_outside" and so on. */
 #include "tests.h"
 
 #include <float.h>
@@ -50,7 +50,8 @@ static void sigmoid_focal_loss(const softfocus_test *test, struct sigmoid *s, do
     expect_ok(softfocus_sigmoid_focal_loss(&context, &logits, &targets, &options, s->loss, &grad));
 }
 
-/* The formula's, gamma 2. A target that rounding has left just above 1 must not divide by 1 - p_t below 0 as if it were 0. */
+/* The formula's, gamma 2. A target that rounding has left just above 1 must not divide by 1 - p_t below 0 as if it were 0.
+ */
 static void targets_outside(const softfocus_test *test)
 {
     static const float targets[] = {1.0f + 0x1p-23f, 1.5f, -1.0f, -0x1p-20f}, logits[] = {20.0f, 2.0f, -2.0f, 0.5f, -30.0f};

@@ -212,7 +212,8 @@ SOFTFOCUS_API softfocus_status softfocus_log_softmax_backward(const softfocus_co
 typedef enum softfocus_index_type { SOFTFOCUS_I32 = 0, SOFTFOCUS_I64 = 1 } softfocus_index_type;
 
 /* What is true: a class index per position ([outer, inner], contiguous, aligned to the index type), or a tensor of the
-   logits' shape with values in [0, 1]. index != NULL chooses the first, a dense tensor with data or classes the second; both is OPTION. */
+   logits' shape with values in [0, 1]. index != NULL chooses the first, a dense tensor with data or classes the second; both
+   is OPTION. */
 typedef struct softfocus_targets {
     size_t size;
     const void *index;

@@ -110,8 +110,8 @@ SOFTFOCUS_INLINE vh h_select_less(vh a, vh b, vh x, vh y)
 {
     return _mm256_blendv_pd(y, x, _mm256_cmp_pd(a, b, _CMP_LT_OQ));
 }
-/* Two vectors become one, half of either added to the other half: so rows are added, and by the same steps, in the same order,
-   one. */
+/* Two vectors become one, half of either added to the other half: so rows are added, and by the same steps, in the same
+   order, one. */
 SOFTFOCUS_INLINE vh h_fold_add1(vh a, vh b) { return h_add(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b)); }
 SOFTFOCUS_INLINE double h_reduce_add(vh a)
 {

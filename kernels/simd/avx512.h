@@ -95,8 +95,8 @@ SOFTFOCUS_INLINE vh h_select_less(vh a, vh b, vh x, vh y)
 {
     return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_LT_OQ), y, x);
 }
-/* In each step two vectors become one, half of either added to the other half: so rows are added, and by the same steps, in the
-   same order, one. */
+/* In each step two vectors become one, half of either added to the other half: so rows are added, and by the same steps, in
+   the same order, one. */
 SOFTFOCUS_INLINE vh h_fold_add1(vh a, vh b) { return h_add(_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b)); }
 SOFTFOCUS_INLINE vh h_fold_add2(vh a, vh b)
 {
@@ -109,8 +109,8 @@ SOFTFOCUS_INLINE double h_reduce_add(vh a)
 }
 SOFTFOCUS_INLINE vh h_pow(vh a, vh b) { return Sleef_powd8_u10avx512f(a, b); }
 SOFTFOCUS_INLINE vh h_exp(vh a) { return Sleef_expd8_u10avx512f(a); }
-/* floor(log2(a / 0.75)), as vgetexp gives it: log2's integer part of a * 4/3. At -O0 gcc's vgetexp is a macro, whose own mask
-   makes a warning here. */
+/* floor(log2(a / 0.75)), as vgetexp gives it: log2's integer part of a * 4/3. At -O0 gcc's vgetexp is a macro, whose own
+   mask makes a warning here. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 SOFTFOCUS_INLINE vh h_exponent(vh a) { return _mm512_getexp_pd(_mm512_mul_pd(a, _mm512_set1_pd(0x1.5555555555555p0))); }

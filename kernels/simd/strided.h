@@ -1,6 +1,6 @@
-/* Strided loads and stores lane by lane, for every ISA but scalar: only tensors without a contiguous axis, and the last rows of
- * a block, come here. No gathers: Bochs 2.7, under which AVX-512 is tested, faults on those with offsets in zmm16 to zmm31.
- * Included by ISA headers after vf_load and vf_store. */
+/* Strided loads and stores lane by lane, for every ISA but scalar: only tensors without a contiguous axis, and the last rows
+ * of a block, come here. No gathers: Bochs 2.7, under which AVX-512 is tested, faults on those with offsets in zmm16 to
+ * zmm31. Included by ISA headers after vf_load and vf_store. */
 #ifndef SOFTFOCUS_SIMD_STRIDED_H
 #define SOFTFOCUS_SIMD_STRIDED_H
 

@@ -10,7 +10,8 @@
 
 _Static_assert(SOFTFOCUS_PROBE_LANES % VF_LANES == 0, "counts are whole vectors");
 
-/* As the kernels use them: exp_based, then the product with exp_unit; scaled, so that no digit is lost to what float can hold. */
+/* As the kernels use them: exp_based, then the product with exp_unit; scaled, so that no digit is lost to what float can
+ * hold. */
 static void exp_form(const double *x, float m, size_t count, double *y, int far)
 {
     struct exp_base base = exp_base(vf_set1(m), far);

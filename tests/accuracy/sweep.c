@@ -60,8 +60,8 @@ static double exp_bound(const softfocus_probe *probe)
     return probe->fma && probe->table_bits ? 1.1 : 1.5;
 }
 
-/* Of a product with exp_unit, in double: it has the relative error of its first factor, whose last place may have been worth up to
-   twice as much (and where r of m is not 0, exp_unit's own 2^-28 or 2^-25.9 of it). */
+/* Of a product with exp_unit, in double: it has the relative error of its first factor, whose last place may have been worth
+   up to twice as much (and where r of m is not 0, exp_unit's own 2^-28 or 2^-25.9 of it). */
 static double exp_product_bound(const softfocus_probe *probe)
 {
     return probe->fma && probe->table_bits ? 1.7 : 2.3;

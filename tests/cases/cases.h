@@ -142,7 +142,8 @@ softfocus_status softfocus_case_run_part(softfocus_case *instance, const softfoc
 /* Inputs as they were made, and a pattern in every byte of every output. */
 void softfocus_case_reset(softfocus_case *instance);
 
-/* Whether the last run has changed memory that is no element of an output: gaps between elements, inputs, what lies beside. */
+/* Whether the last run has changed memory that is no element of an output: gaps between elements, inputs, what lies beside.
+ */
 int softfocus_case_has_stray_write(const softfocus_case *instance);
 
 /* What a check found for one output. Errors are in `unit`: "ulp" of the correctly rounded float32 result,

@@ -66,12 +66,28 @@ static void sizes(const softfocus_case_kernel *kernel, uint64_t seed, softfocus_
     static const size_t few_classes[] = {1, 2, 3, 4, 5, 8};
     static const size_t wide[] = {127, 128, 129, 257, 511, 513, 1000, 1023, 1025, 2049};
     static const size_t others[][3] = {
-        {3, 1000, 1}, {2, 1001, 1}, {1, 4099, 1},  {1, 50257, 1}, {1, 131077, 1}, {2, 1000, 17},
-        {1, 3001, 5}, {2500, 3, 1}, {1100, 10, 1}, {3, 4, 1100},  {2, 100, 129},
+        {3, 1000, 1},
+        {2, 1001, 1},
+        {1, 4099, 1},
+        {1, 50257, 1},
+        {1, 131077, 1},
+        {2, 1000, 17},
+        {1, 3001, 5},
+        {2500, 3, 1},
+        {1100, 10, 1},
+        {3, 4, 1100},
+        {2, 100, 129},
         /* More rows than a batch of them. */
-        {53, 48, 1}, {37, 80, 1}, {35, 91, 1}, {33, 128, 1}, {19, 300, 1},
-        /* More classes than a tile of columns has room for, more positions than lanes: of 16, 8 and 4 lanes, in one chunk. */
-        {1, 513, 31}, {1, 1025, 15}, {1, 2049, 7},
+        {53, 48, 1},
+        {37, 80, 1},
+        {35, 91, 1},
+        {33, 128, 1},
+        {19, 300, 1},
+        /* More classes than a tile of columns has room for, more positions than lanes: of 16, 8 and 4 lanes, in one chunk.
+         */
+        {1, 513, 31},
+        {1, 1025, 15},
+        {1, 2049, 7},
     };
     walker walk = begin(seed, visit, argument);
     for (size_t n = 1; n <= EVERY; n++) {

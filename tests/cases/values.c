@@ -19,9 +19,10 @@ static void fill_uniform(float *z, size_t classes, double scale, softfocus_rando
         z[c] = (float)softfocus_random_between(random, -2.0 * scale, 2.0 * scale);
 }
 
-/* One loss of 2^100, one of half a float's last place of it, and some that are less than half a double's, 2^47. Of those a sum has none
-   if each is added to 2^100 by itself, as it is where they share a lane, and rounds to 2^100; any two of them that come together
-   first break the tie. They are every 16th of the first positions, as far as one task's chunk is sure to go. */
+/* One loss of 2^100, one of half a float's last place of it, and some that are less than half a double's, 2^47. Of those a
+   sum has none if each is added to 2^100 by itself, as it is where they share a lane, and rounds to 2^100; any two of them
+   that come together first break the tie. They are every 16th of the first positions, as far as one task's chunk is sure to
+   go. */
 static void fill_tie(const softfocus_case_spec *spec, float *z, size_t position, softfocus_random *random)
 {
     size_t total = softfocus_case_elements(spec), place = spec->inner > 1 ? position % spec->inner : position;
@@ -98,8 +99,8 @@ static void fill_special(float *z, size_t classes, double scale, softfocus_rando
     }
 }
 
-/* A maximum search that loses its way where it meets a NaN may leave out the NaN in place of the maximum; or it takes what comes
-   after the NaN for the maximum, and what came before is so far above that exp makes anything of it. */
+/* A maximum search that loses its way where it meets a NaN may leave out the NaN in place of the maximum; or it takes what
+   comes after the NaN for the maximum, and what came before is so far above that exp makes anything of it. */
 static void fill_one_nan(float *z, size_t classes, size_t position, softfocus_random *random)
 {
     fill_normal(z, classes, 0.0, 1.0, random);

@@ -1,6 +1,6 @@
-/* softfocus-test-stack: how much stack a call takes, measured: the whole test runs on a thread whose stack lies above a guard
- * page, is painted before each call and looked at afterwards. Prints the worst of each function on each ISA, and fails past
- * BOUND.
+/* softfocus-test-stack: how much stack a call takes, measured: the whole test runs on a thread whose stack lies above a
+ * guard page, is painted before each call and looked at afterwards. Prints the worst of each function on each ISA, and fails
+ * past BOUND.
  *
  * A call takes no stack that grows with its problem. It has two tiles of 23 KB (kernels/tiles.h), at most 256 partial sums
  * (dispatch/run.c) and what the compiler spills; a task that runs on a pool's thread has the same less the sums. Exit

@@ -310,8 +310,8 @@ static softfocus_case *same_problem(const softfocus_fuzz_call *call)
     return instance;
 }
 
-/* Whether the one thing wrong is a sum whose terms lie below float32's normal range. Each term is within the bound, but there
-   that is in steps of 2^-149, which add up: relative to the sum nothing can be said. */
+/* Whether the one thing wrong is a sum whose terms lie below float32's normal range. Each term is within the bound, but
+   there that is in steps of 2^-149, which add up: relative to the sum nothing can be said. */
 static int sums_subnormals(const softfocus_fuzz_call *call, const softfocus_case_report *report)
 {
     const softfocus_case_output_report *loss = &report->outputs[0];

@@ -177,7 +177,8 @@ static int same_stride(size_t length, ptrdiff_t a, ptrdiff_t b)
     return length <= 1 || a == b;
 }
 
-/* Whether two tensors of one shape and with the same strides share a byte: tries every difference of two elements' places. */
+/* Whether two tensors of one shape and with the same strides share a byte: tries every difference of two elements' places.
+ */
 static int share_bytes(const softfocus_tensor *a, const softfocus_tensor *b)
 {
     const wide size = sizeof(float), outer = (wide)a->outer, classes = (wide)a->classes, inner = (wide)a->inner;
