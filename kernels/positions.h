@@ -45,20 +45,21 @@ SOFTFOCUS_INLINE size_t before_line(const real *p, size_t count)
     return past ? smaller(STREAM_STEP - past, count) : 0;
 }
 
-/* Whether results go past the caches: where a call has more of them than a core has of cache. A store into a cache reads the
-   line first, and its way out costs what the next line's way in does. Not in place, where the line is there anyway.
-   Measured (Ice Lake, rows of 1000, 4 MB): a plain copy takes 0.60 ns an element, one past the caches 0.30. On Zen 4, with
-   an L3 cache of 32 MB, log-softmax past the caches takes 1.16 times the time at 4.8 MB (1200 x 1000), 0.82 at 6.4 (32 x
-   50257). */
 #ifndef STREAM_BYTES /* fuzzers, whose tensors are small, are built with less */
 #define STREAM_BYTES ((size_t)6 << 20)
 #endif
 
+/* Whether a call has more results than a core has of cache: STREAM_BYTES. */
 SOFTFOCUS_INLINE int exceeds_caches(const struct softfocus_shape *shape)
 {
     return shape->outer * shape->inner >= STREAM_BYTES / sizeof(real) / shape->classes;
 }
 
+/* Whether results go past the caches: where a call has more of them than a core has of cache. A store into a cache reads the
+   line first, and its way out costs what the next line's way in does. Not in place, where the line is there anyway.
+   Measured (Ice Lake, rows of 1000, 4 MB): a plain copy takes 0.60 ns an element, one past the caches 0.30. On Zen 4, with
+   an L3 cache of 32 MB, log-softmax past the caches takes 1.16 times the time at 4.8 MB (1200 x 1000), 0.82 at 6.4 (32 x
+   50257). */
 SOFTFOCUS_INLINE int streams_to(const struct softfocus_shape *shape, struct softfocus_view in, struct softfocus_view out)
 {
     return VF_STREAMS && out.data && out.data != in.data && (uintptr_t)out.data % sizeof(real) == 0 && exceeds_caches(shape);

@@ -15,9 +15,9 @@
  * A pass works on a block of classes at a time:
  *
  * - A block of all classes is a tile, a copy of the batch that fits the L1 cache. The passes then hit that cache whatever
- * the class stride is (a power of two maps all classes to one cache set), and memory is read and written TILE_WIDTH
- * positions at a time, which is what its prefetchers and pages like. Tiles of planes (class axis not last) are read, and
- * results written, beside the arithmetic of others: struct exchange.
+ *   the class stride is (a power of two maps all classes to one cache set), and memory is read and written TILE_WIDTH
+ *   positions at a time, which is what its prefetchers and pages like. Tiles of planes (class axis not last) are read, and
+ *   results written, beside the arithmetic of others: struct exchange.
  * - With more classes the passes go over blocks of BLOCK_CLASSES, one after the other, so that each still reads lines of
  *   TILE_WIDTH positions: where they lie, or where their positions are not neighbours in a tile.
  *

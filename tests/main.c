@@ -62,6 +62,19 @@ void softfocus_test_fail(const char *format, ...)
     abort(); /* not reached: fail_msg leaves by longjmp */
 }
 
+softfocus_context softfocus_test_context(const softfocus_isa *isa)
+{
+    softfocus_context context = softfocus_context_defaults();
+    context.isa = isa;
+    return context;
+}
+
+void softfocus_test_expect_ok(softfocus_status status)
+{
+    if (status != SOFTFOCUS_OK)
+        softfocus_test_fail("%s", softfocus_status_string(status));
+}
+
 void softfocus_test_note(const char *format, ...)
 {
     char text[2048];

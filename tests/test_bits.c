@@ -20,13 +20,6 @@ typedef struct bits {
     size_t count;
 } bits;
 
-static softfocus_context context_for(const softfocus_test *test)
-{
-    softfocus_context context = softfocus_context_defaults();
-    context.isa = test->isa;
-    return context;
-}
-
 static void expect_ok(const softfocus_case *instance, softfocus_status status)
 {
     char text[512];
@@ -104,7 +97,7 @@ static const size_t small_shapes[][3] = {{37, 10, 1}, {21, 2, 1}, {9, 4, 1},   {
 
 static void with_or_without_gradient(const softfocus_test *test, softfocus_case_spec spec)
 {
-    softfocus_context context = context_for(test);
+    softfocus_context context = softfocus_test_context(test->isa);
     bits with = run(&spec, &context);
     spec.gradient = 0;
     bits without = run(&spec, &context);
@@ -134,7 +127,7 @@ static void any_tasks(const softfocus_test *test, softfocus_case_spec spec)
     static const size_t threads[] = {1, 2, 7, 1000};
     if (spec.kernel->has_options && spec.gamma < 1.25) /* 1.5, by pow, and 2 are enough here */
         return;
-    softfocus_context context = context_for(test);
+    softfocus_context context = softfocus_test_context(test->isa);
     softfocus_case *instance = softfocus_case_make(&spec);
     bits alone = run_instance(instance, &context);
     for (size_t t = 0; t < COUNT(threads); t++) {
@@ -193,7 +186,7 @@ static void by_tasks(const softfocus_test *test)
 
 static void any_alignment(const softfocus_test *test, softfocus_case_spec spec)
 {
-    softfocus_context context = context_for(test);
+    softfocus_context context = softfocus_test_context(test->isa);
     spec.guard_front = 1;
     bits aligned = run(&spec, &context);
     for (spec.misalignment = 1; spec.misalignment < 16; spec.misalignment++)
@@ -219,7 +212,7 @@ static void any_split(const softfocus_test *test, softfocus_case_spec spec)
 {
     if (spec.reduction != SOFTFOCUS_NONE || (spec.outer == 1 && !can_split_inner(&spec)))
         return;
-    softfocus_context context = context_for(test);
+    softfocus_context context = softfocus_test_context(test->isa);
     bits whole = run(&spec, &context);
     softfocus_case *instance = softfocus_case_make(&spec);
     size_t length = spec.outer == 1 ? spec.inner : spec.outer;
@@ -280,7 +273,7 @@ static bits run_in_mode(softfocus_case *instance, const softfocus_context *conte
 
 static void any_mode(const softfocus_test *test, softfocus_case_spec spec)
 {
-    softfocus_context context = context_for(test);
+    softfocus_context context = softfocus_test_context(test->isa);
     softfocus_task_record record = {0};
     spec.logits =
         spec.seed % 2 == 0 ? SOFTFOCUS_LOGITS_GAPS : SOFTFOCUS_LOGITS_NORMAL; /* subnormal results */
@@ -324,7 +317,7 @@ static void by_place(const softfocus_test *test)
                   {11, 21, 7201, 0, SOFTFOCUS_LOGITS_GAPS, 2.0, 0.0},
                   {3, 150, 3600, 0, SOFTFOCUS_LOGITS_UNIFORM, 2.0, 0.0},
                   {9, 65, 1, 1, SOFTFOCUS_LOGITS_UNIFORM, 2.0, 0.0}};
-    softfocus_context context = context_for(test);
+    softfocus_context context = softfocus_test_context(test->isa);
     for (size_t s = 0; s < COUNT(shapes); s++) {
         softfocus_case_spec spec = softfocus_case_spec_defaults(test->subject);
         spec.outer = shapes[s].outer;
@@ -351,7 +344,7 @@ static void by_place(const softfocus_test *test)
 static void by_layout(const softfocus_test *test)
 {
     static const size_t shapes[][3] = {{133337, 12, 1}, {3, 150, 3600}};
-    softfocus_context context = context_for(test);
+    softfocus_context context = softfocus_test_context(test->isa);
     char text[512];
     for (size_t s = 0; s < COUNT(shapes); s++) {
         softfocus_case_spec spec = softfocus_case_spec_defaults(test->subject);
@@ -395,7 +388,7 @@ static void by_sums(const softfocus_test *test)
                   {27, 1, 61001, SOFTFOCUS_LAYOUT_PADDED}};
     softfocus_task_record record = {0};
     for (size_t s = 0; s < COUNT(shapes); s++) {
-        softfocus_context context = context_for(test);
+        softfocus_context context = softfocus_test_context(test->isa);
         softfocus_case_spec spec = softfocus_case_spec_defaults(test->subject);
         spec.outer = shapes[s].outer;
         spec.classes = shapes[s].classes;

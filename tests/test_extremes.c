@@ -10,19 +10,6 @@
 
 enum { MOST = 320 }; /* elements: rows by themselves, whichever the ISA */
 
-static softfocus_context context_for(const softfocus_test *test)
-{
-    softfocus_context context = softfocus_context_defaults();
-    context.isa = test->isa;
-    return context;
-}
-
-static void expect_ok(softfocus_status status)
-{
-    if (status != SOFTFOCUS_OK)
-        softfocus_test_fail("%s", softfocus_status_string(status));
-}
-
 static void expect_near(const char *what, size_t index, float got, double expected, double bound)
 {
     if (!(fabs((double)got - expected) <= bound))
@@ -38,7 +25,7 @@ struct sigmoid {
 
 static void sigmoid_focal_loss(const softfocus_test *test, struct sigmoid *s, double gamma, double alpha)
 {
-    softfocus_context context = context_for(test);
+    softfocus_context context = softfocus_test_context(test->isa);
     softfocus_focal_options options = softfocus_focal_defaults();
     options.reduction = SOFTFOCUS_NONE;
     options.gamma = gamma;
@@ -47,7 +34,7 @@ static void sigmoid_focal_loss(const softfocus_test *test, struct sigmoid *s, do
     softfocus_tensor grad = softfocus_tensor_contiguous(s->grad, SOFTFOCUS_F32, 1, s->count, 1);
     softfocus_targets targets =
         softfocus_dense_targets(softfocus_tensor_contiguous_const(s->targets, SOFTFOCUS_F32, 1, s->count, 1));
-    expect_ok(softfocus_sigmoid_focal_loss(&context, &logits, &targets, &options, s->loss, &grad));
+    softfocus_test_expect_ok(softfocus_sigmoid_focal_loss(&context, &logits, &targets, &options, s->loss, &grad));
 }
 
 /* The formula's, gamma 2. A target that rounding has left just above 1 must not divide by 1 - p_t below 0 as if it were 0.
@@ -150,7 +137,7 @@ static void powers_below_zero(const softfocus_test *test)
 static void large_normalizer(const softfocus_test *test)
 {
     float logits[MOST] = {0.0f}, targets[MOST], grad[MOST], weights[MOST], loss;
-    softfocus_context context = context_for(test);
+    softfocus_context context = softfocus_test_context(test->isa);
     softfocus_focal_options options = softfocus_focal_defaults();
     for (size_t e = 0; e < MOST; e++) {
         targets[e] = 1.0f;
@@ -163,7 +150,7 @@ static void large_normalizer(const softfocus_test *test)
     softfocus_tensor z = softfocus_tensor_contiguous_const(logits, SOFTFOCUS_F32, 1, MOST, 1);
     softfocus_tensor g = softfocus_tensor_contiguous(grad, SOFTFOCUS_F32, 1, MOST, 1);
     softfocus_targets t = softfocus_dense_targets(softfocus_tensor_contiguous_const(targets, SOFTFOCUS_F32, 1, MOST, 1));
-    expect_ok(softfocus_sigmoid_focal_loss(&context, &z, &t, &options, &loss, &g));
+    softfocus_test_expect_ok(softfocus_sigmoid_focal_loss(&context, &z, &t, &options, &loss, &g));
     for (size_t e = 0; e < MOST; e++)
         expect_near("gradient", e, grad[e], -0.15 * 0x1p-110, 7.5 * 0x1p-24 * 0.15 * 0x1p-110);
 }
@@ -175,7 +162,7 @@ static void extreme_gamma(const softfocus_test *test)
 {
     float logits[2 * MOST], grad[2 * MOST], loss[2];
     int32_t index[2] = {0, 1};
-    softfocus_context context = context_for(test);
+    softfocus_context context = softfocus_test_context(test->isa);
     softfocus_focal_options options = softfocus_focal_defaults();
     softfocus_targets targets = softfocus_index_targets(index, SOFTFOCUS_I32);
     options.reduction = SOFTFOCUS_NONE;
@@ -185,7 +172,7 @@ static void extreme_gamma(const softfocus_test *test)
         softfocus_tensor g = softfocus_tensor_contiguous(grad, SOFTFOCUS_F32, 2, classes, 1);
         memset(logits, 0, sizeof logits);
         logits[0] = logits[classes + 1] = 25.0f;
-        expect_ok(softfocus_softmax_focal_loss(&context, &z, &targets, &options, loss, &g));
+        softfocus_test_expect_ok(softfocus_softmax_focal_loss(&context, &z, &targets, &options, loss, &g));
         for (size_t e = 0; e < 2 * classes; e++)
             expect_near("gradient", e, grad[e], 0.0, 0.0);
     }
@@ -199,7 +186,7 @@ static void small_probabilities(const softfocus_test *test)
     static const double sums[] = {1e-36, 1e-30, 0.5, 3.0, 1e6, -1e10, 1e20};
     static const float logs[] = {-1.0f, -20.0f, -80.0f, -97.0f, -105.0f, -110.0f, -INFINITY};
     float log_probs[MOST], above[MOST], grad[MOST];
-    softfocus_context context = context_for(test);
+    softfocus_context context = softfocus_test_context(test->isa);
     for (size_t s = 0; s < COUNT(sums); s++)
         for (size_t classes = 8; classes <= MOST; classes += MOST - 8) {
             softfocus_tensor p = softfocus_tensor_contiguous_const(log_probs, SOFTFOCUS_F32, 1, classes, 1);
@@ -209,7 +196,7 @@ static void small_probabilities(const softfocus_test *test)
                 log_probs[c] = c == 0 ? 0.0f : logs[c % COUNT(logs)];
                 above[c] = c == 0 ? (float)sums[s] : 0.0f;
             }
-            expect_ok(softfocus_log_softmax_backward(&context, &p, &a, &g));
+            softfocus_test_expect_ok(softfocus_log_softmax_backward(&context, &p, &a, &g));
             for (size_t c = 1; c < classes; c++) {
                 double term = exp((double)log_probs[c]) * (double)above[0];
                 expect_near("gradient", c, grad[c], -term, 4.0 * 0x1p-24 * fabs(term) + 0x1p-149);

@@ -90,33 +90,20 @@ static softfocus_tensor tensor(const batch *made, float *data)
     return softfocus_tensor_contiguous(data, SOFTFOCUS_F32, made->outer, made->classes, made->inner);
 }
 
-static softfocus_context context_of(const batch *made)
-{
-    softfocus_context context = softfocus_context_defaults();
-    context.isa = made->isa;
-    return context;
-}
-
-static void expect_ok(softfocus_status status)
-{
-    if (status != SOFTFOCUS_OK)
-        softfocus_test_fail("%s", softfocus_status_string(status));
-}
-
 static void log_softmax(batch *made)
 {
-    softfocus_context context = context_of(made);
+    softfocus_context context = softfocus_test_context(made->isa);
     softfocus_tensor logits = tensor(made, made->logits), log_probs = tensor(made, made->result);
-    expect_ok(softfocus_log_softmax(&context, &logits, &log_probs));
+    softfocus_test_expect_ok(softfocus_log_softmax(&context, &logits, &log_probs));
 }
 
 /* logits: log_probs; other: the gradient from above. */
 static void log_softmax_backward(batch *made)
 {
-    softfocus_context context = context_of(made);
+    softfocus_context context = softfocus_test_context(made->isa);
     softfocus_tensor log_probs = tensor(made, made->logits), above = tensor(made, made->other),
                      grad = tensor(made, made->result);
-    expect_ok(softfocus_log_softmax_backward(&context, &log_probs, &above, &grad));
+    softfocus_test_expect_ok(softfocus_log_softmax_backward(&context, &log_probs, &above, &grad));
 }
 
 static softfocus_focal_options options_of(double gamma)
@@ -130,21 +117,21 @@ static softfocus_focal_options options_of(double gamma)
 
 static void softmax_focal_loss(batch *made, double gamma)
 {
-    softfocus_context context = context_of(made);
+    softfocus_context context = softfocus_test_context(made->isa);
     softfocus_focal_options options = options_of(gamma);
     softfocus_targets targets = softfocus_index_targets(made->targets, SOFTFOCUS_I64);
     softfocus_tensor logits = tensor(made, made->logits), grad = tensor(made, made->result);
-    expect_ok(softfocus_softmax_focal_loss(&context, &logits, &targets, &options, made->loss, &grad));
+    softfocus_test_expect_ok(softfocus_softmax_focal_loss(&context, &logits, &targets, &options, made->loss, &grad));
 }
 
 /* other: the targets. */
 static void sigmoid_focal_loss(batch *made, double gamma)
 {
-    softfocus_context context = context_of(made);
+    softfocus_context context = softfocus_test_context(made->isa);
     softfocus_focal_options options = options_of(gamma);
     softfocus_targets targets = softfocus_dense_targets(tensor(made, made->other));
     softfocus_tensor logits = tensor(made, made->logits), grad = tensor(made, made->result);
-    expect_ok(softfocus_sigmoid_focal_loss(&context, &logits, &targets, &options, made->loss, &grad));
+    softfocus_test_expect_ok(softfocus_sigmoid_focal_loss(&context, &logits, &targets, &options, made->loss, &grad));
 }
 
 /* Logits from a grid of 2^-10, so that a shift of up to 2^13 - 2^7 on the same grid is exact; scales to 12, where p

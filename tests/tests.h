@@ -41,6 +41,12 @@ __attribute__((format(printf, 1, 2)))
 #endif
 void softfocus_test_note(const char *format, ...);
 
+/* The defaults, on that ISA. */
+softfocus_context softfocus_test_context(const softfocus_isa *isa);
+
+/* Ends the test with what the status says, if it is not OK. */
+void softfocus_test_expect_ok(softfocus_status status);
+
 /* The program's seed (--seed). */
 uint64_t softfocus_test_seed(void);
 
