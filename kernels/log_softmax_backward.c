@@ -2,29 +2,30 @@
  * cancels by nature, so that the error is bounded by what it was formed from: 4 * 2^-24 * (|g_i| + p_i sum |g|). */
 #include "kernels/softmax.h"
 
-/* What 2^60 p is multiplied by, one after the other, to be -p * sum g. It becomes 2^34 p first, since p alone may be below
-   what a float has where the product is not; more, and what exp gives for -inf, 2^-185, would no longer be 0. Only where the
-   sum over 2^34 would be below what a float has is it p. */
+/* What p comes from, and what it is multiplied by, to be -p * sum g. p alone may be below what a float has where the product
+   is not, so that exp gives 2^60 p, and the sum is lowered by as much. But a small sum would then be below what a float has:
+   there exp gives p, and 0 where that is below 2^-126, since the product is 0, too. */
 struct weights {
-    vf first, second;
+    vf floor, round; /* of exp_base */
+    vf minus_sum;
 };
 
-#define P_LIFT 0x1p34
-#define TINY_SUM 0x1p-90
+#define SMALL_SUM 0x1p-60
+#define PLAIN_ROUND (EXP_ROUND - 60.0f)                     /* exp_base's, for p itself, */
+#define PLAIN_DEPTH (VF_HAS_MASKS ? 87.0f : EXP_DEPTH) /* and how far down that goes: exp(-87) is 2^-125.5 */
 
 SOFTFOCUS_INLINE struct weights row_weights(double sum)
 {
-    struct weights weights = {vf_set1((float)(EXP_SCALE_INVERSE * P_LIFT)), vf_set1((float)(-sum / P_LIFT))};
-    if (__builtin_expect(__builtin_fabs(sum) < TINY_SUM, 0))
-        weights = (struct weights){vf_set1((float)EXP_SCALE_INVERSE), vf_set1((float)-sum)};
-    return weights;
+    if (__builtin_expect(__builtin_fabs(sum) < SMALL_SUM, 0))
+        return (struct weights){vf_set1(-PLAIN_DEPTH), vf_set1(PLAIN_ROUND), vf_set1((float)-sum)};
+    return (struct weights){vf_set1(-EXP_DEPTH), vf_set1(EXP_ROUND), vf_set1((float)(-sum * EXP_SCALE_INVERSE))};
 }
 
 /* exp needs its argument <= 0; what rounding (or another library) left above counts as 0. */
 SOFTFOCUS_INLINE vf gradient(vf log_prob, vf g, struct weights weights)
 {
-    vf p = vf_mul(exp_of_negative(vf_min(vf_set1(0.0f), log_prob)), weights.first);
-    return vf_mul_add(p, weights.second, g);
+    struct exp_base base = {vf_set1(0.0f), weights.floor, weights.round};
+    return vf_mul_add(exp_based(vf_min(vf_set1(0.0f), log_prob), base, 0), weights.minus_sum, g);
 }
 
 SOFTFOCUS_INLINE vf row_load_or_zero(const real *p, size_t classes, size_t i)
@@ -105,7 +106,8 @@ SOFTFOCUS_INLINE void row_joint(const real *log_probs, const real *g, size_t hea
     for (size_t v = 0; v < STREAM_STEP; v += VF_LANES) {
         ptrdiff_t at = (ptrdiff_t)(head + v) - STREAM_STEP;
         vm theirs = lanes_before(at);
-        struct weights both = {vf_select(theirs, before.first, weights.first), vf_select(theirs, before.second, weights.second)};
+        struct weights both = {vf_select(theirs, before.floor, weights.floor), vf_select(theirs, before.round, weights.round),
+                               vf_select(theirs, before.minus_sum, weights.minus_sum)};
         vf_stream(out + at, gradient(vf_load(log_probs + at), vf_load(g + at), both));
     }
 }
@@ -214,12 +216,13 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
     struct columns_sums *result = sums;
     for (size_t v = 0; v < batch->vectors; v++) { /* as row_weights */
         vd minus = vd_sub(vd_set1(0.0), state->sum[v]);
-        vf lowered = vd_narrow(vd_mul(minus, vd_set1(1.0 / P_LIFT)));
-        vm tiny = vf_less(vf_abs(lowered), vf_set1((float)(TINY_SUM / P_LIFT)));
-        struct weights weights = {vf_set1((float)(EXP_SCALE_INVERSE * P_LIFT)), lowered};
-        if (vm_any(tiny))
-            weights = (struct weights){vf_select(tiny, vf_set1((float)EXP_SCALE_INVERSE), weights.first),
-                                       vf_select(tiny, vd_narrow(minus), lowered)};
+        vf lowered = vd_narrow(vd_mul(minus, vd_set1(EXP_SCALE_INVERSE)));
+        vm small = vf_less(vf_abs(lowered), vf_set1((float)(SMALL_SUM * EXP_SCALE_INVERSE)));
+        struct weights weights = {vf_set1(-EXP_DEPTH), vf_set1(EXP_ROUND), lowered};
+        if (vm_any(small))
+            weights = (struct weights){vf_select(small, vf_set1(-PLAIN_DEPTH), weights.floor),
+                                       vf_select(small, vf_set1(PLAIN_ROUND), weights.round),
+                                       vf_select(small, vd_narrow(minus), lowered)};
         result->weights[v] = weights;
     }
 }

@@ -18,13 +18,19 @@
  * same bits by it.
  *
  * exp_based is scaled by 2^60: exp(-128) is then still a normal number, so that what is small loses no digits until the
- * final product, where 2^-60 is in exp_unit. Below m - 128, results stay at that of m - 128 (2^-185, or 2^-125 scaled), -inf
- * included: their products with anything up to 2^35 round to 0 in float.
+ * final product, where 2^-60 is in exp_unit. From some way below m - 128 on, -inf included, it is 0: what it should be, 2^-185
+ * at most, is 0 in float after a product with anything up to 2^35. And it is no small number for another reason: of that, the
+ * products and results would be subnormal, for which Intel's CPUs take some 150 cycles each time. With elements at -inf, of a
+ * vocabulary most of which is masked or past the end of a row, kernels took 3 to 12 times as long there (Emerald Rapids).
  * NaN in z or m gives NaN. Worst error found: see docs/accuracy.md. */
 #define EXP_SCALE 0x1p60f
 #define EXP_SCALE_INVERSE 0x1p-60
 #define EXP_REACH 0x1p15f
-#define EXP_DEPTH 128.0f /* m - z, past which results are all the same */
+#if VF_HAS_MASKS
+#define EXP_DEPTH 128.0f /* m - z, past which results are 0 */
+#else
+#define EXP_DEPTH 160.0f /* m - z, past which results are that of EXP_DEPTH, which is 0: see exp_terms */
+#endif
 
 #if VF_TABLE_BITS == 4
 #define EXP_ROUND 0x1.8p19f /* 1.5 * 2^(23 - bits): a float of this size has the last place 2^-bits */
@@ -65,42 +71,39 @@ static const _Alignas(64) uint32_t exp_table[1 << VF_TABLE_BITS] =
 #endif
 #endif
 
-/* exp(r) - 1, |r| <= ln2/2^(VF_TABLE_BITS + 1); with a table exp(r) / c - 1, whose entries have the factor c. */
-SOFTFOCUS_INLINE vf exp_quotient(vf r)
+/* The scale and the quotient of exp_terms, but for their last steps: scale has the bits low + high, quotient is a b + c. */
+struct exp_parts {
+    vi low, high;
+    vf a, b, c;
+};
+
+/* scale: 2^(60 + k) for t = EXP_ROUND + k, but for a table's factor. quotient: exp(r) - 1, |r| <= ln2/2^(VF_TABLE_BITS + 1);
+   with a table exp(r) / c - 1, whose entries have the factor c. */
+SOFTFOCUS_INLINE struct exp_parts exp_parts(vf t, vf r)
 {
+    vi high = vi_shift_left(vf_bits(t), 23 - VF_TABLE_BITS);
 #if VF_TABLE_BITS == 4
     vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP16_Q3), vf_set1(SOFTFOCUS_EXP16_Q2));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP16_Q1));
-    return vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP16_Q0));
+    return (struct exp_parts){vi_lookup(vf_load_table(exp_table), vf_bits(t)), high, r, q, vf_set1(SOFTFOCUS_EXP16_Q0)};
 #elif VF_TABLE_BITS == 3
     vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP8_Q4), vf_set1(SOFTFOCUS_EXP8_Q3));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP8_Q2));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP8_Q1));
-    return vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP8_Q0));
+    return (struct exp_parts){vi_lookup(vf_load_table(exp_table), vf_bits(t)), high, r, q, vf_set1(SOFTFOCUS_EXP8_Q0)};
 #else
     vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP1_Q6), vf_set1(SOFTFOCUS_EXP1_Q5));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP1_Q4));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP1_Q3));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP1_Q2));
-    return vf_mul_add(vf_mul(r, r), q, r); /* Q1 is 1 */
+    return (struct exp_parts){vi_set1((127 + 60) << 23), high, vf_mul(r, r), q, r}; /* Q1 is 1 */
 #endif
-}
-
-/* 2^(60 + k) for t = EXP_ROUND + k, but for a table's factor. */
-SOFTFOCUS_INLINE vf exp_power(vf t)
-{
-#if VF_TABLE_BITS
-    vi low = vi_lookup(vf_load_table(exp_table), vf_bits(t));
-#else
-    vi low = vi_set1((127 + 60) << 23);
-#endif
-    return vf_from_bits(vi_add(low, vi_shift_left(vf_bits(t), 23 - VF_TABLE_BITS)));
 }
 
 /* What exp_based needs of m. One m per lane. */
 struct exp_base {
     vf origin; /* far: m, else 0: subtracted from z first */
-    vf floor;  /* m - 128, less origin */
+    vf floor;  /* m - EXP_DEPTH, less origin */
     vf round;  /* EXP_ROUND - N, N the multiple next to (m - origin) / ln2 */
 };
 
@@ -133,14 +136,27 @@ struct exp_terms {
     vf scale, quotient;
 };
 
-/* With the same `far`: if 0, z - origin is not formed. */
+/* With the same `far`: if 0, z - origin is not formed. Where z is too far down both are 0. A mask makes them so in the steps
+   that form them. Without one z stops at a depth at which the bits of scale, whose exponent is past a float's least, have
+   become negative; where its exponent is that of subnormals, scale is some number below 2^-126. NaN stays: by a comparison that
+   is true for it, or by the order of the maximum's operands. */
 SOFTFOCUS_INLINE struct exp_terms exp_terms(vf z, struct exp_base base, int far)
 {
     if (far)
         z = vf_sub(z, base.origin);
-    z = vf_max(base.floor, z); /* in this order NaN stays */
+#if VF_HAS_MASKS
+    vm above = vf_not_less(z, base.floor);
+#else
+    z = vf_max(base.floor, z);
+#endif
     vf t = vf_mul_add(z, vf_set1(SOFTFOCUS_LOG2E), base.round);
-    return (struct exp_terms){exp_power(t), exp_quotient(reduce_ln2(z, vf_sub(t, base.round)))};
+    struct exp_parts parts = exp_parts(t, reduce_ln2(z, vf_sub(t, base.round)));
+#if VF_HAS_MASKS
+    return (struct exp_terms){vf_from_bits(vi_add_where(above, parts.low, parts.high)),
+                              vf_mul_add_where(above, parts.a, parts.b, parts.c)};
+#else
+    return (struct exp_terms){vf_from_positive_bits(vi_add(parts.low, parts.high)), vf_mul_add(parts.a, parts.b, parts.c)};
+#endif
 }
 
 SOFTFOCUS_INLINE vf exp_of_terms(struct exp_terms terms) { return vf_mul_add(terms.scale, terms.quotient, terms.scale); }

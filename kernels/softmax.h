@@ -458,8 +458,7 @@ struct hole {
 };
 
 /* The sum of four vectors from element i on, fewer at the end of the row, without the hole if that is here. Past the end
-   (and at -inf) exp gives 2^-125, which no sum notices: its terms add up to 1 scaled by 2^60, or to a probability near 1
-   that float rounds to 1. */
+   there is -inf, whose exp is 0. */
 SOFTFOCUS_INLINE void row_group(const real *z, size_t classes, size_t i, struct hole hole, struct exp_base base, int far,
                                 const struct beside *beside, struct exp_sum *sum, size_t *equal)
 {

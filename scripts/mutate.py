@@ -40,6 +40,7 @@ TIMEOUT = 300  # seconds for one run of tests; without a fault they take 3 to 5 
 TESTS = 'tests/softfocus-tests'
 FIRST_CALL = 'tests/softfocus-test-first-call'
 ACCURACY = 'tests/accuracy/softfocus-accuracy'
+SUBNORMAL = 'tests/faults/softfocus-test-subnormal'
 
 
 class Failure(Exception):
@@ -187,6 +188,9 @@ class Build:
             self.make(ACCURACY)
             failed = first_failure([self.folder / ACCURACY, '--sample', '200000'])
             return failed and 'accuracy of a sample'
+        if name == 'subnormal':
+            self.make(SUBNORMAL)
+            return first_failure([self.folder / SUBNORMAL]) and 'arithmetic on subnormal numbers'
         self.make(TESTS)
         words = [word for text in filters for word in ('--filter', text)]
         return first_failure([self.folder / TESTS, '--isa', name, *words])

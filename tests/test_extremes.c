@@ -4,6 +4,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -183,8 +184,8 @@ static void extreme_gamma(const softfocus_test *test)
 /* p, or the sum of g, is near or below the smallest float that has all its digits. */
 static void small_probabilities(const softfocus_test *test)
 {
-    static const double sums[] = {1e-36, 1e-30, 0.5, 3.0, 1e6, -1e10, 1e20};
-    static const float logs[] = {-1.0f, -20.0f, -80.0f, -97.0f, -105.0f, -110.0f, -INFINITY};
+    static const double sums[] = {1e-36, 1e-30, 1e-19, 0.5, 3.0, 1e6, -1e10, 1e20, -1e37};
+    static const float logs[] = {-1.0f, -20.0f, -80.0f, -97.0f, -105.0f, -110.0f, -120.0f, -127.5f, -INFINITY};
     float log_probs[MOST], above[MOST], grad[MOST];
     softfocus_context context = softfocus_test_context(test->isa);
     for (size_t s = 0; s < COUNT(sums); s++)
@@ -204,6 +205,30 @@ static void small_probabilities(const softfocus_test *test)
         }
 }
 
+/* Rows that share cache lines, past the caches, where one of two has a sum near the smallest float. */
+static void small_sums_beside_others(const softfocus_test *test)
+{
+    enum { ROWS = 1600, CLASSES = 1001 };
+    static const float sums[] = {1e-36f, 3.0f, -1e20f};
+    softfocus_context context = softfocus_test_context(test->isa);
+    float *log_probs = calloc(3 * (size_t)ROWS * CLASSES, sizeof *log_probs), *above = log_probs + (size_t)ROWS * CLASSES;
+    float *grad = above + (size_t)ROWS * CLASSES;
+    softfocus_tensor p = softfocus_tensor_contiguous_const(log_probs, SOFTFOCUS_F32, ROWS, CLASSES, 1);
+    softfocus_tensor a = softfocus_tensor_contiguous_const(above, SOFTFOCUS_F32, ROWS, CLASSES, 1);
+    softfocus_tensor g = softfocus_tensor_contiguous(grad, SOFTFOCUS_F32, ROWS, CLASSES, 1);
+    for (size_t e = 0; e < (size_t)ROWS * CLASSES; e++)
+        log_probs[e] = -1.0f - (float)(e % 8);
+    for (size_t r = 0; r < ROWS; r++)
+        above[r * CLASSES + CLASSES / 2] = sums[r % COUNT(sums)];
+    softfocus_test_expect_ok(softfocus_log_softmax_backward(&context, &p, &a, &g));
+    for (size_t e = 0; e < (size_t)ROWS * CLASSES; e++) {
+        double term = exp((double)log_probs[e]) * (double)sums[e / CLASSES % COUNT(sums)];
+        double bound = 4.0 * 0x1p-24 * (fabs((double)above[e]) + fabs(term)) + 0x1p-149;
+        expect_near("gradient", e, grad[e], (double)above[e] - term, bound);
+    }
+    free(log_probs);
+}
+
 /* ---- The list */
 
 void softfocus_add_extremes_tests(void)
@@ -220,6 +245,7 @@ void softfocus_add_extremes_tests(void)
         {"sigmoid_focal_loss", "large_normalizer", large_normalizer},
         {"softmax_focal_loss", "extreme_gamma", extreme_gamma},
         {"log_softmax_backward", "small_probabilities", small_probabilities},
+        {"log_softmax_backward", "small_sums_beside_others", small_sums_beside_others},
     };
     for (size_t t = 0; t < COUNT(tests); t++)
         for (size_t i = 0; i < softfocus_isa_count(); i++) {

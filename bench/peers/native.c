@@ -2,6 +2,7 @@
  * parallel-for of OpenMP for softfocus. run.sh compiles it where it runs; the table of peers ends with
  * NULL. */
 #include "peer.h"
+#include "softfocus/adaptors/openmp.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,14 +23,12 @@ float *softfocus_bench_logits(size_t count)
     return values;
 }
 
-/* The shape of softfocus_context.parallel_for. */
+/* The adaptor's parallel-for, where ctypes finds it; `pool` is the number of threads. */
 void softfocus_bench_parallel_for(void *pool, size_t count, void (*task)(void *argument, size_t index),
                                   void *argument);
 void softfocus_bench_parallel_for(void *pool, size_t count, void (*task)(void *argument, size_t index),
                                   void *argument)
 {
     (void)pool;
-#pragma omp parallel for num_threads(SOFTFOCUS_BENCH_THREADS) schedule(dynamic)
-    for (size_t i = 0; i < count; i++)
-        task(argument, i);
+    softfocus_openmp_parallel_for((void *)(uintptr_t)SOFTFOCUS_BENCH_THREADS, count, task, argument);
 }

@@ -113,7 +113,7 @@ peer()
 {
     local macro=$1 source=$2
     shift 2
-    if cc -std=c11 -O2 -march=native -fPIC -shared -fopenmp "-DSOFTFOCUS_BENCH_$macro" "bench/peers/$source" \
+    if cc -std=c11 -O2 -march=native -fPIC -shared -fopenmp -I include "-DSOFTFOCUS_BENCH_$macro" "bench/peers/$source" \
         -o build-peers/probe.so "$@" 2>build-peers/probe.log; then
         sources+=("bench/peers/$source")
         arguments+=("-DSOFTFOCUS_BENCH_$macro" "$@")
@@ -129,7 +129,7 @@ if need_ggml; then
 fi
 all=$(nproc)
 for threads in 1 "$all"; do
-    cc -std=c11 -O2 -march=native -fPIC -shared -fopenmp "-DSOFTFOCUS_BENCH_THREADS=$threads" "${sources[@]}" \
+    cc -std=c11 -O2 -march=native -fPIC -shared -fopenmp -I include "-DSOFTFOCUS_BENCH_THREADS=$threads" "${sources[@]}" \
         -o "build-peers/libnative-$threads.so" "${arguments[@]}"
 done
 

@@ -91,12 +91,17 @@
 #define FINE_16(once) COARSE_4(once)
 #define FINE_32(once) COARSE_4(once) COARSE_4(once)
 
-/* An ISA without a table has no such word, and its kernels do not use it. */
+/* An ISA without a table, or without masks, has no such words, and its kernels do not use them. */
 #if !VF_TABLE_BITS
 #undef vi_lookup
 #define vi_lookup(table, i) ((void)(table), (i))
 typedef vf vf_table;
 #define vf_load_table(entries) ((void)(entries), vf_set1(1.0f))
+#endif
+#if !VF_HAS_MASKS
+#define vf_not_less(a, b) vf_less(b, a)
+#define vi_add_where(m, a, b) vi_add(a, b)
+#define vf_mul_add_where(m, a, b, c) vf_mul_add(a, b, c)
 #endif
 
 /* ---- Mixes ----------------------------------------------------------------------------------------------------------- */

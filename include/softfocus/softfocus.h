@@ -199,8 +199,8 @@ SOFTFOCUS_API softfocus_status softfocus_log_softmax(const softfocus_context *co
  * softfocus_log_softmax wrote: values <= 0.
  * In place: grad_logits may be log_probs or grad_log_probs; any other overlap is an error.
  * Accuracy: |error| <= 4 * 2^-24 * (|g_c| + p_c * sum_k |g_k|), or 2^-149 where that is less; the difference cancels by
- *     nature. It holds for |g| below 2^124 (sums of larger ones may overflow), and for p of 2^-160 and more or a sum of g up
- *     to 2^33.
+ *     nature. It holds for |g| below 2^124 (sums of larger ones may overflow), and for p of 2^-184 and more or a sum of g up
+ *     to 2^35: smaller p count as 0.
  * Threads and errors as softfocus_log_softmax. As torch's _log_softmax_backward_data. */
 SOFTFOCUS_API softfocus_status softfocus_log_softmax_backward(const softfocus_context *context,
                                                               const softfocus_tensor *log_probs,

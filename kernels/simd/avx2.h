@@ -9,6 +9,7 @@
 #define VF_LANES 8
 #define VF_HAS_FMA 1
 #define VF_STREAMS 1
+#define VF_HAS_MASKS 0
 #define VF_TABLE_BITS 3
 
 typedef __m256 vf;
@@ -64,6 +65,8 @@ SOFTFOCUS_INLINE vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
 SOFTFOCUS_INLINE vf vf_from_int(vi a) { return _mm256_cvtepi32_ps(a); }
 SOFTFOCUS_INLINE vi vf_bits(vf a) { return _mm256_castps_si256(a); }
 SOFTFOCUS_INLINE vf vf_from_bits(vi a) { return _mm256_castsi256_ps(a); }
+/* The maximum of numbers; where the bits are those of a NaN, its second operand. */
+SOFTFOCUS_INLINE vf vf_from_positive_bits(vi a) { return _mm256_max_ps(_mm256_castsi256_ps(a), _mm256_setzero_ps()); }
 
 /* ---- Masks */
 SOFTFOCUS_INLINE vm vf_less(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }

@@ -9,6 +9,7 @@
 #define VF_LANES 16
 #define VF_HAS_FMA 1
 #define VF_STREAMS 1
+#define VF_HAS_MASKS 1
 #define VF_TABLE_BITS 4
 
 typedef __m512 vf;
@@ -55,6 +56,7 @@ SOFTFOCUS_INLINE vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 SOFTFOCUS_INLINE vf vf_from_int(vi a) { return _mm512_cvtepi32_ps(a); }
 SOFTFOCUS_INLINE vi vf_bits(vf a) { return _mm512_castps_si512(a); }
 SOFTFOCUS_INLINE vf vf_from_bits(vi a) { return _mm512_castsi512_ps(a); }
+SOFTFOCUS_INLINE vf vf_from_positive_bits(vi a) { return _mm512_castsi512_ps(_mm512_max_epi32(a, _mm512_setzero_si512())); }
 
 /* ---- Masks */
 SOFTFOCUS_INLINE vm vf_less(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
@@ -70,6 +72,18 @@ SOFTFOCUS_INLINE size_t vm_first_lane(vm a) { return (size_t)__builtin_ctz(a); }
 SOFTFOCUS_INLINE vf vf_select(vm m, vf a, vf b) { return _mm512_mask_blend_ps(m, b, a); }
 SOFTFOCUS_INLINE vi vi_select(vm m, vi a, vi b) { return _mm512_mask_blend_epi32(m, b, a); }
 SOFTFOCUS_INLINE vf vf_keep(vm m, vf a) { return _mm512_maskz_mov_ps(m, a); }
+/* Words of VF_HAS_MASKS: true for NaN, too; and 0 where the mask is not set. */
+SOFTFOCUS_INLINE vm vf_not_less(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLT_UQ); }
+/* The barrier keeps clang from selecting floats after the cast that follows, by an instruction more. */
+SOFTFOCUS_INLINE vi vi_add_where(vm m, vi a, vi b)
+{
+    vi sum = _mm512_maskz_add_epi32(m, a, b);
+#ifdef __clang__
+    __asm__("" : "+v"(sum));
+#endif
+    return sum;
+}
+SOFTFOCUS_INLINE vf vf_mul_add_where(vm m, vf a, vf b, vf c) { return _mm512_maskz_fmadd_ps(m, a, b, c); }
 
 /* ---- exp's table: lane i of the result is entry (index i) mod 16 */
 SOFTFOCUS_INLINE vf_table vf_load_table(const uint32_t *p) { return _mm512_loadu_ps(p); }

@@ -9,6 +9,7 @@
 #define VF_LANES 4
 #define VF_HAS_FMA 1
 #define VF_STREAMS 0 /* stnp is a hint that no compiler gives for an intrinsic */
+#define VF_HAS_MASKS 0
 #define VF_TABLE_BITS 0
 
 typedef float32x4_t vf;
@@ -52,6 +53,7 @@ SOFTFOCUS_INLINE vi vi_add(vi a, vi b) { return vaddq_s32(a, b); }
 SOFTFOCUS_INLINE vf vf_from_int(vi a) { return vcvtq_f32_s32(a); }
 SOFTFOCUS_INLINE vi vf_bits(vf a) { return vreinterpretq_s32_f32(a); }
 SOFTFOCUS_INLINE vf vf_from_bits(vi a) { return vreinterpretq_f32_s32(a); }
+SOFTFOCUS_INLINE vf vf_from_positive_bits(vi a) { return vreinterpretq_f32_s32(vmaxq_s32(a, vdupq_n_s32(0))); }
 
 /* ---- Masks */
 SOFTFOCUS_INLINE vm vm_first(size_t n)

@@ -13,6 +13,7 @@
 #define VF_LANES 1
 #define VF_HAS_FMA 0    /* whether vf_mul_add rounds once */
 #define VF_STREAMS 0    /* whether there are stores past the caches */
+#define VF_HAS_MASKS 0  /* whether a mask on an operation costs nothing; 0: there are no vf_not_less, vi_add_where, vf_mul_add_where */
 #define VF_TABLE_BITS 0 /* exp by a table of 2^this entries; 0: there is no vi_lookup */
 
 typedef float vf;   /* VF_LANES floats */
@@ -95,6 +96,7 @@ SOFTFOCUS_INLINE vf vf_from_bits(vi a)
     memcpy(&real, &a, sizeof real);
     return real;
 }
+SOFTFOCUS_INLINE vf vf_from_positive_bits(vi a) { return vf_from_bits(a > 0 ? a : 0); } /* 0 where a is negative */
 SOFTFOCUS_INLINE vf vf_xor(vf a, vf b) { return vf_from_bits(vf_bits(a) ^ vf_bits(b)); }
 
 /* ---- Masks: comparisons with NaN are false */

@@ -9,6 +9,7 @@
 #define VF_LANES 4
 #define VF_HAS_FMA 0
 #define VF_STREAMS 1
+#define VF_HAS_MASKS 0
 #define VF_TABLE_BITS 0
 
 typedef __m128 vf;
@@ -49,6 +50,8 @@ SOFTFOCUS_INLINE vi vi_add(vi a, vi b) { return _mm_add_epi32(a, b); }
 SOFTFOCUS_INLINE vf vf_from_int(vi a) { return _mm_cvtepi32_ps(a); }
 SOFTFOCUS_INLINE vi vf_bits(vf a) { return _mm_castps_si128(a); }
 SOFTFOCUS_INLINE vf vf_from_bits(vi a) { return _mm_castsi128_ps(a); }
+/* The maximum of numbers; where the bits are those of a NaN, its second operand. */
+SOFTFOCUS_INLINE vf vf_from_positive_bits(vi a) { return _mm_max_ps(_mm_castsi128_ps(a), _mm_setzero_ps()); }
 
 /* ---- Masks */
 SOFTFOCUS_INLINE vm vm_first(size_t n)

@@ -65,9 +65,9 @@ const char *softfocus_case_describe(const softfocus_case_spec *spec, char *text,
 {
     static const char *const layouts[SOFTFOCUS_LAYOUT_COUNT] = {"contiguous", "padded",   "class_innermost",
                                                                 "transposed", "reversed", "strided"};
-    static const char *const logits[SOFTFOCUS_LOGITS_COUNT] = {"normal", "equal", "gaps",    "disjoint",
-                                                               "large",  "huge",  "special", "one_nan",
-                                                               "many_nan", "uniform", "tie"};
+    static const char *const logits[SOFTFOCUS_LOGITS_COUNT] = {"normal",  "equal",  "gaps",    "disjoint",
+                                                               "large",   "huge",   "special", "masked",
+                                                               "one_nan", "many_nan", "uniform", "tie"};
     static const char *const targets[SOFTFOCUS_TARGETS_COUNT] = {"random",  "easy",    "hard",       "soft",
                                                                  "between", "ignored", "all_ignored"};
     static const char *const reductions[] = {"none", "mean", "sum"};

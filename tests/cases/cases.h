@@ -72,6 +72,7 @@ typedef enum softfocus_case_logits {
     SOFTFOCUS_LOGITS_LARGE,    /* around 4e4, 1e6 or 1e8, where neighbouring float32 differ by 8 */
     SOFTFOCUS_LOGITS_HUGE,     /* among them +3e38 and -3e38 */
     SOFTFOCUS_LOGITS_SPECIAL,  /* NaN, +inf, -inf and positions of -inf alone, among ordinary positions */
+    SOFTFOCUS_LOGITS_MASKED,   /* most classes at -inf, -1e9 or -1e4, as masks make them, and at least one not */
     SOFTFOCUS_LOGITS_ONE_NAN,  /* one NaN and one maximum per position: all pairs of places in turn */
     SOFTFOCUS_LOGITS_MANY_NAN, /* NaN of any bits among ordinary logits, in some positions none and in some several */
     SOFTFOCUS_LOGITS_UNIFORM,  /* of [-2 scale, 2 scale): made in a fifth of the time, for cases of millions */

@@ -99,6 +99,17 @@ static void fill_special(float *z, size_t classes, double scale, softfocus_rando
     }
 }
 
+static void fill_masked(float *z, size_t classes, double scale, softfocus_random *random)
+{
+    static const float masks[] = {-INFINITY, -1e9f, -1e4f};
+    float mask = masks[softfocus_random_below(random, sizeof masks / sizeof *masks)];
+    size_t kept = softfocus_random_below(random, classes);
+    fill_normal(z, classes, 0.0, scale, random);
+    for (size_t c = 0; c < classes; c++)
+        if (c != kept && softfocus_random_below(random, 8) != 0)
+            z[c] = mask;
+}
+
 /* A maximum search that loses its way where it meets a NaN may leave out the NaN in place of the maximum; or it takes what
    comes after the NaN for the maximum, and what came before is so far above that exp makes anything of it. */
 static void fill_one_nan(float *z, size_t classes, size_t position, softfocus_random *random)
@@ -148,6 +159,9 @@ static void fill_position(const softfocus_case_spec *spec, size_t position, floa
         break;
     case SOFTFOCUS_LOGITS_SPECIAL:
         fill_special(z, spec->classes, spec->scale, random);
+        break;
+    case SOFTFOCUS_LOGITS_MASKED:
+        fill_masked(z, spec->classes, spec->scale, random);
         break;
     case SOFTFOCUS_LOGITS_ONE_NAN:
         fill_one_nan(z, spec->classes, position, random);
