@@ -128,7 +128,7 @@ enum { LINE_PIECE = 256, SHORT_LINE_PIECE = 64, MANY_POSITIONS = 64 * LINE_PIECE
 /* The positions of a problem of one of the softmax kernels. */
 static struct softfocus_work work_of(const struct softfocus_shape *shape, const struct softfocus_view *view)
 {
-    struct softfocus_work work = {shape->outer * shape->inner, shape->classes, 1, 0};
+    struct softfocus_work work = {shape->outer * shape->inner, shape->classes, 1, 0, NULL, SOFTFOCUS_STEP_MAX};
     if (view->class_stride != 1)
         work.grain = shape->inner <= LINE_PIECE            ? shape->inner
                      : work.units >= MANY_POSITIONS        ? LINE_PIECE
@@ -136,6 +136,15 @@ static struct softfocus_work work_of(const struct softfocus_shape *shape, const 
     else if (shape->classes < LONG_ROW_CLASSES)
         work.grain = ROW_PIECE;
     return work;
+}
+
+/* Whether a tensor's classes are contiguous, or there is none: what threads can share rows of. */
+static int are_rows(const struct softfocus_view *view) { return !view->data || view->class_stride == 1; }
+
+static void move(struct softfocus_view *view, size_t elements)
+{
+    if (view->data)
+        view->data = (float *)view->data + elements;
 }
 
 /* Runs a kernel that has no sum, and nothing to compute before or after it. */
@@ -172,6 +181,16 @@ static softfocus_status check_log_softmax(const softfocus_tensor *logits, const 
     return status ? status : softfocus_check_overlap(log_probs, logits, 1, "log_probs", blame);
 }
 
+static void take_piece_of_log_softmax(void *piece, const void *args, size_t first, size_t count, struct softfocus_row_share *share)
+{
+    struct softfocus_log_softmax_args *own = piece;
+    *own = *(const struct softfocus_log_softmax_args *)args;
+    own->shape.classes = count;
+    own->share = share;
+    move(&own->logits, first);
+    move(&own->log_probs, first);
+}
+
 softfocus_status softfocus_log_softmax(const softfocus_context *from, const softfocus_tensor *logits,
                                        const softfocus_tensor *log_probs)
 {
@@ -183,10 +202,12 @@ softfocus_status softfocus_log_softmax(const softfocus_context *from, const soft
     if (status)
         return finish(&context, status, &blame);
 
-    struct softfocus_log_softmax_args args = {shape_of(logits), view_of(logits), view_of(log_probs)};
+    struct softfocus_log_softmax_args args = {shape_of(logits), view_of(logits), view_of(log_probs), NULL};
     join_positions((struct views){&args.shape, {&args.logits, &args.log_probs}, 2});
     struct softfocus_work work = work_of(&args.shape, &args.logits);
     work.joins = 1;
+    if (are_rows(&args.logits) && are_rows(&args.log_probs))
+        work.take_piece = take_piece_of_log_softmax;
     run_map(&context, softfocus_invoke_log_softmax, &args, work);
     return SOFTFOCUS_OK;
 }
@@ -207,6 +228,17 @@ static softfocus_status check_log_softmax_backward(const softfocus_tensor *log_p
     return status ? status : softfocus_check_overlap(grad_logits, grad_log_probs, 1, "grad_logits", blame);
 }
 
+static void take_piece_of_backward(void *piece, const void *args, size_t first, size_t count, struct softfocus_row_share *share)
+{
+    struct softfocus_log_softmax_backward_args *own = piece;
+    *own = *(const struct softfocus_log_softmax_backward_args *)args;
+    own->shape.classes = count;
+    own->share = share;
+    move(&own->log_probs, first);
+    move(&own->grad_log_probs, first);
+    move(&own->grad_logits, first);
+}
+
 softfocus_status softfocus_log_softmax_backward(const softfocus_context *from, const softfocus_tensor *log_probs,
                                                 const softfocus_tensor *grad_log_probs,
                                                 const softfocus_tensor *grad_logits)
@@ -220,9 +252,13 @@ softfocus_status softfocus_log_softmax_backward(const softfocus_context *from, c
         return finish(&context, status, &blame);
 
     struct softfocus_log_softmax_backward_args args = {shape_of(log_probs), view_of(log_probs), view_of(grad_log_probs),
-                                                       view_of(grad_logits)};
+                                                       view_of(grad_logits), NULL};
     join_positions((struct views){&args.shape, {&args.log_probs, &args.grad_log_probs, &args.grad_logits}, 3});
-    run_map(&context, softfocus_invoke_log_softmax_backward, &args, work_of(&args.shape, &args.log_probs));
+    struct softfocus_work work = work_of(&args.shape, &args.log_probs);
+    if (are_rows(&args.log_probs) && are_rows(&args.grad_log_probs) && are_rows(&args.grad_logits))
+        work.take_piece = take_piece_of_backward;
+    work.first_step = SOFTFOCUS_STEP_SUM;
+    run_map(&context, softfocus_invoke_log_softmax_backward, &args, work);
     return SOFTFOCUS_OK;
 }
 
@@ -344,6 +380,18 @@ static softfocus_status check_softmax_focal_loss(struct loss_call *call, struct 
                                  blame);
 }
 
+static void take_piece_of_loss(void *piece, const void *args, size_t first, size_t count, struct softfocus_row_share *share)
+{
+    struct softfocus_softmax_focal_args *own = piece;
+    *own = *(const struct softfocus_softmax_focal_args *)args;
+    own->shape.classes = count;
+    own->share = share;
+    move(&own->logits, first);
+    move(&own->grad, first);
+    if (first > 0) /* the first piece's call writes it */
+        own->focal.loss = NULL;
+}
+
 softfocus_status softfocus_softmax_focal_loss(const softfocus_context *from, const softfocus_tensor *logits,
                                               const softfocus_targets *targets, const softfocus_focal_options *options,
                                               void *loss, const softfocus_tensor *grad)
@@ -370,6 +418,8 @@ softfocus_status softfocus_softmax_focal_loss(const softfocus_context *from, con
                                                     .focal = focal_args(&call, divisor)};
         join_positions((struct views){&args.shape, {&args.logits, &args.grad}, 2});
         struct softfocus_work work = work_of(&args.shape, &args.logits);
+        if (are_rows(&args.logits) && are_rows(&args.grad))
+            work.take_piece = take_piece_of_loss;
         write_loss(&call, softfocus_run(&context, softfocus_invoke_softmax_focal_loss, &args, work, &caller), divisor);
     }
     softfocus_fp_leave(caller);
@@ -431,7 +481,7 @@ softfocus_status softfocus_sigmoid_focal_loss(const softfocus_context *from, con
         join_elements(views);
         if (args.shape.classes == 1)
             join_positions(views);
-        struct softfocus_work work = {elements, 1, SHORT_LINE_PIECE, 0};
+        struct softfocus_work work = {elements, 1, SHORT_LINE_PIECE, 0, NULL, SOFTFOCUS_STEP_MAX};
         write_loss(&call, softfocus_run(&context, softfocus_invoke_sigmoid_focal_loss, &args, work, &caller), divisor);
     }
     softfocus_fp_leave(caller);

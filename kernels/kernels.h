@@ -8,6 +8,8 @@
  * ((outer * classes + class) * shape.inner + inner) for the sigmoid kernel. It returns the sum of the losses of these
  * units (0 for a kernel that has none), added in an order that begin, end, shape and strides alone decide.
  *
+ * Of the softmax kernels a call may also do a share of one unit: struct softfocus_row_share.
+ *
  * A kernel may rely on: everything that dispatch/validate.c checks, default rounding and no flush to zero
  * (dispatch/fp.h), and end > begin. */
 #ifndef SOFTFOCUS_KERNELS_H
@@ -28,14 +30,41 @@ struct softfocus_view {
     ptrdiff_t outer_stride, class_stride, inner_stride;
 };
 
+/* ---- Rows that several calls share, each of which has a piece
+ *
+ * Elements of a row that have a sum of their own; a row's is the sum of these, in their order, whether one call adds them or
+ * several do: the same bits. Some 5 us of work. */
+enum { SOFTFOCUS_ROW_PIECE = 16384 };
+
+enum softfocus_step { SOFTFOCUS_STEP_MAX, SOFTFOCUS_STEP_SUM, SOFTFOCUS_STEP_RESULTS };
+
+enum { SOFTFOCUS_MOST_LANES = 16 };
+
+/* What a call is to do of one row (begin is that row, end the next), whose tensors and number of classes are those of a piece
+   of it; and what it gives: `best` and `group` after STEP_MAX, `sum` and `equal` after STEP_SUM, the results after
+   STEP_RESULTS. A step finds in its place what the steps before have given, of all pieces together. By lane: as many as the
+   ISA has. */
+struct softfocus_row_share {
+    enum softfocus_step step;
+    size_t first; /* the piece's first element in the row */
+    float best[SOFTFOCUS_MOST_LANES];    /* the maximum */
+    int32_t group[SOFTFOCUS_MOST_LANES]; /* and where it is: of the row's groups */
+    double sum[SOFTFOCUS_MOST_LANES];    /* of the whole groups; for STEP_RESULTS of all. After those come, in places that pieces share, */
+    double *hole;                        /* the group with what the sum leaves out, */
+    double *tail;                        /* and what is less than a group, each written by the piece that has it */
+    double equal; /* elements equal to the maximum that are not in the sum */
+};
+
 struct softfocus_log_softmax_args {
     struct softfocus_shape shape;
     struct softfocus_view logits, log_probs;
+    struct softfocus_row_share *share; /* NULL: whole rows */
 };
 
 struct softfocus_log_softmax_backward_args {
     struct softfocus_shape shape;
     struct softfocus_view log_probs, grad_log_probs, grad_logits;
+    struct softfocus_row_share *share; /* NULL: whole rows; there is no STEP_MAX */
 };
 
 /* What both losses take. */
@@ -54,6 +83,7 @@ struct softfocus_softmax_focal_args {
     double alpha;              /* a factor of every position */
     const float *class_weight; /* NULL: 1 */
     struct softfocus_focal_args focal;
+    struct softfocus_row_share *share; /* NULL: whole rows. The loss is that of STEP_RESULTS of the first piece */
 };
 
 struct softfocus_sigmoid_focal_args {

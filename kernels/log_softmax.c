@@ -111,7 +111,7 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, const
         begin_write(&write, row_log_prob);
     }
     if (row_is_far(m)) {
-        sum = row_sum_far(z, classes, (struct hole){0, m, 1}, m, NULL, again);
+        sum = row_sum_far(z, classes, (struct hole){0, m, 1}, m, NULL, args->share, again);
     } else {
         struct hole hole = {is_short ? 0 : peaks->hole[r], m, 1};
         struct exp_base base = base_of_row(&peaks->maxima, r);
@@ -128,7 +128,7 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, const
             fetch_pages(results, classes);
         else if (streams)
             fetch_last_line(results, classes);
-        sum = row_sum_exp(z, classes, is_short, hole, base, &beside, again);
+        sum = row_sum_exp(z, classes, is_short, hole, base, &beside, args->share, again);
     }
     if (r < last->count)
         write_rest(&write, row_log_prob);
@@ -146,11 +146,18 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
                             .joins = streams && joins_rows(&args->shape, args->logits, args->log_probs)};
     struct unwritten last = {.count = 0};
     struct peaks peaks = {.count = 0};
+    struct softfocus_row_share *share = is_short ? NULL : args->share;
     for (size_t inner = run.inner; inner < end || last.count > 0; inner += peaks.count) {
         /* Maxima are found while the results before them wait for their logarithms. */
         peaks.count = smaller(plan.batch, end - inner);
-        if (peaks.count > 0)
+        if (__builtin_expect(share != NULL, 0) && peaks.count > 0) {
+            find_share_peak(share, element(args->logits, run.outer, 0, inner), args->shape.classes, &peaks.maxima, &peaks.hole[0]);
+            peaks.inner = inner;
+            if (share->step == SOFTFOCUS_STEP_MAX)
+                break;
+        } else if (peaks.count > 0) {
             find_peaks(args, run.outer, inner, is_short, &peaks);
+        }
         /* Results beside the next sums: short rows 1.02 to 1.07 times as fast; of longer ones see CACHED_BESIDE. */
         if (peaks.count == 0 || !(streams || is_short || CACHED_BESIDE)) {
             write_rows(args, plan, last, 0);
@@ -160,8 +167,17 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
             break;
         vd rest[VF_LANES];
         double again[VF_LANES] = {0};
-        for (size_t r = 0; r < peaks.count; r++)
+        size_t summed = is_past(share, SOFTFOCUS_STEP_SUM) ? 0 : peaks.count;
+        for (size_t r = 0; r < summed; r++)
             rest[r] = sum_row(args, &plan, &peaks, r, is_short, &last, &again[r]);
+        if (__builtin_expect(share != NULL, 0)) {
+            if (share->step == SOFTFOCUS_STEP_SUM) {
+                share->equal = again[0] + 1.0;
+                break;
+            }
+            rest[0] = vd_load(share->sum);
+            again[0] = share->equal - 1.0;
+        }
         if (peaks.count < last.count)
             write_rows(args, plan, last, peaks.count);
         vd sums = reduce_add_rows(rest, peaks.count);
@@ -274,9 +290,9 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_args *args, siz
 double SOFTFOCUS_INSTANCE(log_softmax)(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
 {
     int contiguous = args->logits.class_stride == 1 && args->log_probs.class_stride == 1;
-    if (!contiguous || args->shape.classes <= FEW_CLASSES)
+    if (!contiguous || (args->shape.classes <= FEW_CLASSES && !args->share))
         columns(args, begin, end);
-    else if (SHORT_ROW == 0 || args->shape.classes > SHORT_ROW)
+    else if (SHORT_ROW == 0 || args->shape.classes > SHORT_ROW || args->share)
         rows(args, begin, end);
     else
         streams_results(args) ? short_rows_past_caches(args, begin, end) : short_rows(args, begin, end);

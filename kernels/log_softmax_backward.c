@@ -35,7 +35,8 @@ SOFTFOCUS_INLINE vf row_load_or_zero(const real *p, size_t classes, size_t i)
     return vf_load_part(p + i, i < classes ? classes - i : 0, vf_set1(0.0f));
 }
 
-SOFTFOCUS_INLINE double row_sum(const real *g, size_t classes)
+/* By lanes. */
+SOFTFOCUS_INLINE vd piece_sum(const real *g, size_t classes)
 {
     vd sum = vd_set1(0.0);
     size_t i = 0;
@@ -51,7 +52,28 @@ SOFTFOCUS_INLINE double row_sum(const real *g, size_t classes)
                                        row_load_or_zero(g, classes, i + 3 * VF_LANES)));
         sum = vd_add(sum, vd_widen(rest));
     }
+    return sum;
+}
+
+/* Of a row whose pieces have sums of their own, or, of one that several calls share, this piece's or what is known of all. */
+SOFTFOCUS_SHARED double long_row_sum(const real *g, size_t classes, struct softfocus_row_share *share)
+{
+    const size_t piece = SOFTFOCUS_ROW_PIECE;
+    vd sum = vd_set1(0.0);
+    if (is_past(share, SOFTFOCUS_STEP_SUM))
+        return vd_reduce_add(vd_load(share->sum));
+    for (size_t i = 0; i < classes; i += piece)
+        sum = vd_add(sum, piece_sum(g + i, smaller(piece, classes - i)));
+    if (share)
+        vd_store(share->sum, sum);
     return vd_reduce_add(sum);
+}
+
+SOFTFOCUS_INLINE double row_sum(const real *g, size_t classes, struct softfocus_row_share *share)
+{
+    if (__builtin_expect(share != NULL || classes > SOFTFOCUS_ROW_PIECE, 0))
+        return long_row_sum(g, classes, share);
+    return vd_reduce_add(piece_sum(g, classes));
 }
 
 /* Results from element i on: of one vector, and of fewer. */
@@ -120,9 +142,10 @@ struct joints {
 
 /* `streams` is a constant: loops for both in one function are too many for constants to stay in registers from row to row
    (1.2 times the time at 80 classes). Gives what `of_before` is to the next row. */
-SOFTFOCUS_INLINE struct weights row(const real *log_probs, const real *g, size_t classes, int streams, struct joints joints, real *out)
+SOFTFOCUS_INLINE struct weights row(const real *log_probs, const real *g, size_t classes, int streams, struct joints joints,
+                                    struct softfocus_row_share *share, real *out)
 {
-    struct weights weights = row_weights(row_sum(g, classes));
+    struct weights weights = row_weights(row_sum(g, classes, share));
     size_t i = 0;
     if (streams) {
         size_t head = before_line(out, classes);
@@ -157,7 +180,7 @@ SOFTFOCUS_INLINE void rows_form(const struct softfocus_log_softmax_backward_args
                 fetch_pages(element(args->grad_logits, plan.outer, 0, inner + 1), args->shape.classes);
             struct joints joints = {joins_before(&plan, inner), joins_next(&plan, inner), before};
             before = row(element(args->log_probs, plan.outer, 0, inner), element(args->grad_log_probs, plan.outer, 0, inner),
-                         args->shape.classes, streams, joints, element(args->grad_logits, plan.outer, 0, inner));
+                         args->shape.classes, streams, joints, streams ? NULL : args->share, element(args->grad_logits, plan.outer, 0, inner));
         }
     }
 }
@@ -256,8 +279,11 @@ double SOFTFOCUS_INSTANCE(log_softmax_backward)(const struct softfocus_log_softm
                                                 size_t end)
 {
     if (args->log_probs.class_stride == 1 && args->grad_log_probs.class_stride == 1 &&
-        args->grad_logits.class_stride == 1 && args->shape.classes > FEW_GRADIENTS) {
-        if (args->shape.classes >= STREAM_ROW && streams_gradient(args))
+        args->grad_logits.class_stride == 1 && (args->shape.classes > FEW_GRADIENTS || args->share)) {
+        if (is_step(args->share, SOFTFOCUS_STEP_SUM))
+            (void)long_row_sum(element(args->grad_log_probs, begin / args->shape.inner, 0, begin % args->shape.inner),
+                               args->shape.classes, args->share);
+        else if (args->shape.classes >= STREAM_ROW && !args->share && streams_gradient(args))
             rows_past_caches(args, begin, end);
         else
             rows(args, begin, end);

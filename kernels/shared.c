@@ -25,17 +25,38 @@ void tile_load_from(real *tile, struct softfocus_view view, struct batch batch, 
 }
 
 /* Short loops, in which each group looks for the hole. */
-SOFTFOCUS_RARE vd row_sum_far(const real *z, size_t classes, struct hole hole, float m, real *keep, double *again)
+SOFTFOCUS_RARE vd row_sum_far(const real *z, size_t classes, struct hole hole, float m, real *keep, struct softfocus_row_share *share,
+                              double *again)
 {
     struct exp_base base = exp_base(vf_set1(m), 1);
     struct beside beside = {.keeps = keep != NULL, .keep = keep};
-    struct exp_sum sum = no_terms(vd_set1(0.0));
+    const size_t piece = SOFTFOCUS_ROW_PIECE;
     size_t equal = 0;
-    for (size_t i = 0; i < classes; i += GROUP)
-        row_group(z, classes, i, hole, base, 1, &beside, &sum, &equal);
+    vd total = vd_set1(0.0);
+    for (size_t i = 0; i < classes;) { /* piece by piece, as long_row_sum_exp */
+        struct exp_sum sum = no_terms(vd_set1(0.0));
+        for (size_t end = smaller(i + piece, classes); i < end; i += GROUP)
+            row_group(z, classes, i, hole, base, 1, &beside, &sum, &equal);
+        total = vd_add(total, sum.sum);
+    }
     if (again)
         *again = (double)equal - 1.0;
-    return sum.sum;
+    if (share)
+        vd_store(share->sum, total);
+    return total;
+}
+
+SOFTFOCUS_RARE void find_share_peak(struct softfocus_row_share *share, const real *z, size_t classes, struct maxima *maxima, size_t *hole)
+{
+    vi group;
+    if (share->step == SOFTFOCUS_STEP_MAX) {
+        vf_store(share->best, row_max_group(z, classes, &group));
+        vi_store(share->group, vi_add(group, vi_set1((int32_t)(share->first / GROUP))));
+        return;
+    }
+    maxima->best[0] = vf_load(share->best);
+    set_maxima(maxima, 1);
+    *hole = group_of_max(maxima->best[0], vi_load(share->group), maxima->m[0]) - share->first;
 }
 
 SOFTFOCUS_RARE vd columns_sum_far(const struct column_sum *of, vd sum, vf *largest)

@@ -450,6 +450,14 @@ SOFTFOCUS_INLINE void row_fetch(const struct beside *beside, size_t i, size_t v)
         __builtin_prefetch(beside->further + i + v * VF_LANES, 0, 2);
 }
 
+/* ---- Steps of a row that several calls share (struct softfocus_row_share); `share` is NULL most often. */
+
+SOFTFOCUS_INLINE size_t first_of(const struct softfocus_row_share *share) { return share ? share->first : 0; }
+
+/* Whether it is the row's last step, or one whose sum or maximum is known. */
+SOFTFOCUS_INLINE int is_past(const struct softfocus_row_share *share, enum softfocus_step step) { return share && share->step > step; }
+SOFTFOCUS_INLINE int is_step(const struct softfocus_row_share *share, enum softfocus_step step) { return share && share->step == step; }
+
 /* What a sum leaves out: one element. */
 struct hole {
     size_t at; /* its index, or where it is given by its value the first of its group */
@@ -499,18 +507,27 @@ SOFTFOCUS_INLINE void whole_group(const real *z, size_t i, struct exp_base base,
     add_group(sum, &group, 1);
 }
 
-/* `count` of them: the hot loops. The group at `skip` is passed over. */
-SOFTFOCUS_INLINE vd whole_groups(const real *z, size_t skip, size_t count, struct exp_base base, const struct beside *beside)
+/* `count` of them: the hot loops. The group at `skip` is passed over. `is_long`: each piece of the row has a sum of its own
+   (SOFTFOCUS_ROW_PIECE), the same as if it came alone. */
+SOFTFOCUS_INLINE vd whole_groups(const real *z, size_t skip, size_t count, int is_long, struct exp_base base,
+                                 const struct beside *beside)
 {
+    const size_t piece = SOFTFOCUS_ROW_PIECE;
     struct exp_sum sum = no_terms(vd_set1(0.0));
     struct row_write write = {.streams = 0};
-    size_t i = 0, writes = 0;
+    vd total = vd_set1(0.0);
+    size_t i = 0, writes = 0, in_piece = piece / GROUP - (skip < piece); /* groups that are left */
     if (beside->writes) {
         write = *beside->write;
         writes = groups_to_write(&write);
     }
     while (count > 0) {
-        size_t some = VF_TABLE_BITS ? smaller(count, SETTLE_GROUPS) : count, both = smaller(some, writes);
+        size_t some = VF_TABLE_BITS ? smaller(count, SETTLE_GROUPS) : count, both;
+        if (__builtin_expect(is_long, 0)) {
+            some = smaller(some, in_piece);
+            in_piece -= some;
+        }
+        both = smaller(some, writes);
         count -= some;
         writes -= both;
         some -= both;
@@ -526,16 +543,22 @@ SOFTFOCUS_INLINE vd whole_groups(const real *z, size_t skip, size_t count, struc
             i += GROUP;
         }
         settle(&sum, 1);
+        if (__builtin_expect(is_long && in_piece == 0, 0)) {
+            size_t next = (i / piece + (i % piece != 0)) * piece; /* i may be where the piece's last group was passed over */
+            in_piece = piece / GROUP - (skip - next < piece);
+            total = vd_add(total, sum.sum);
+            sum.sum = vd_set1(0.0);
+        }
     }
     if (beside->writes)
         beside->write->done = write.done;
-    return sum.sum;
+    return is_long ? vd_add(total, sum.sum) : sum.sum;
 }
 
-/* The same sum where m is so large that exp needs its far form, for all who need it (shared.c). `keep` and `again` may be
- * NULL. */
+/* The same sum where m is so large that exp needs its far form, for all who need it (shared.c). `keep`, `share` and `again` may
+ * be NULL. */
 #define row_sum_far SOFTFOCUS_INSTANCE(row_sum_far)
-vd row_sum_far(const real *z, size_t classes, struct hole hole, float m, real *keep, double *again);
+vd row_sum_far(const real *z, size_t classes, struct hole hole, float m, real *keep, struct softfocus_row_share *share, double *again);
 
 SOFTFOCUS_INLINE int row_is_far(float m) { return !(__builtin_fabsf(m) < EXP_REACH); }
 
@@ -607,15 +630,25 @@ SOFTFOCUS_INLINE vd short_row_sum_exp(const real *z, size_t classes, struct hole
 }
 
 /* Only the group that has the hole looks for it, after all others: two loops, before and after it, would end where no branch
-   predictor foresees. */
+   predictor foresees. A share has these apart, since they come after the whole groups of all pieces. */
 SOFTFOCUS_INLINE vd long_row_sum_exp(const real *z, size_t classes, struct hole hole, struct exp_base base,
-                                     const struct beside *beside, double *again)
+                                     const struct beside *beside, struct softfocus_row_share *share, double *again)
 {
     size_t groups = classes / GROUP, end = groups * GROUP, first = hole.at - hole.at % GROUP, equal = 0;
     size_t i = first < end ? first : end;
-    struct exp_sum sum = no_terms(whole_groups(z, i, first < end ? groups - 1 : groups, base, beside));
-    for (; i < classes; i = i < end ? end : i + GROUP)
+    int is_long = share || classes > SOFTFOCUS_ROW_PIECE;
+    struct exp_sum sum = no_terms(whole_groups(z, i, first < end ? groups - 1 : groups, is_long, base, beside));
+    if (share) {
+        vd_store(share->sum, sum.sum);
+        sum.sum = vd_set1(0.0);
+    }
+    for (; i < classes; i = i < end ? end : i + GROUP) {
         row_group(z, classes, i, hole, base, 0, beside, &sum, &equal);
+        if (share) {
+            vd_store(i < end ? share->hole : share->tail, sum.sum);
+            sum.sum = vd_set1(0.0);
+        }
+    }
     if (hole.by_value)
         *again = (double)equal - 1.0;
     return sum.sum;
@@ -625,11 +658,16 @@ SOFTFOCUS_INLINE vd long_row_sum_exp(const real *z, size_t classes, struct hole 
    equal to it but for one goes to *again: 1 each, which are not in the sum (of a short row, those that are left over with
    it). `is_short`, a constant: SHORT_ROW classes at most. */
 SOFTFOCUS_INLINE vd row_sum_exp(const real *z, size_t classes, int is_short, struct hole hole, struct exp_base base,
-                                const struct beside *beside, double *again)
+                                const struct beside *beside, struct softfocus_row_share *share, double *again)
 {
     return is_short ? short_row_sum_exp(z, classes, hole, base, beside, again)
-                    : long_row_sum_exp(z, classes, hole, base, beside, again);
+                    : long_row_sum_exp(z, classes, hole, base, beside, share, again);
 }
+
+/* The steps of a share for its maximum (shared.c): after STEP_MAX nothing is left to do. Later ones find there what is known of
+ * the row, and where the group with the maximum begins in this piece, if it is there. */
+#define find_share_peak SOFTFOCUS_INSTANCE(find_share_peak)
+void find_share_peak(struct softfocus_row_share *share, const real *z, size_t classes, struct maxima *maxima, size_t *hole);
 
 /* ---- Columns ----------------------------------------------------------------------------------------------------- */
 

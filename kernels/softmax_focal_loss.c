@@ -219,7 +219,8 @@ SOFTFOCUS_PER_BATCH void write_rows(const struct softfocus_softmax_focal_args *a
         }
         struct row_write write = write_of(args, plan, rows, r);
         write_row(&write, row_gradient);
-        set_at_target(args, plan, rows, r);
+        if (target_of_row(rows, r) < args->shape.classes) /* or it is in another piece of the row */
+            set_at_target(args, plan, rows, r);
     }
 }
 
@@ -259,6 +260,21 @@ SOFTFOCUS_SHARED void find_peaks(const struct softfocus_softmax_focal_args *args
     set_maxima(&peaks->maxima, count);
 }
 
+/* The same of a share of one row. */
+SOFTFOCUS_SELDOM void find_share_peaks(const struct softfocus_softmax_focal_args *args, struct run run, struct peaks *peaks)
+{
+    const real *z = element(args->logits, run.outer, 0, run.inner);
+    size_t none;
+    peaks->inner = run.inner;
+    peaks->position = run.position;
+    peaks->count = 1;
+    peaks->targets = targets_at(args, run.position, 1);
+    peaks->target_logit[0] = 0.0f;
+    if (is_live(peaks->targets, 0))
+        peaks->target_logit[0] = *(z - args->share->first + class_of(peaks->targets, 0));
+    find_share_peak(args->share, z, args->shape.classes, &peaks->maxima, &none);
+}
+
 /* The sum over row r of a batch, and beside it row r of the batch before, where there is one: both are live then. */
 SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan,
                             const struct peaks *peaks, size_t r, int is_short, real *scratch, const struct unwritten *last)
@@ -267,13 +283,13 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, con
     float m = peaks->maxima.m[r];
     struct exp_base base = base_of_row(&peaks->maxima, r);
     const real *z = element(args->logits, plan->outer, 0, inner);
-    struct hole hole = {class_of(peaks->targets, r), 0.0f, 0};
+    struct hole hole = {class_of(peaks->targets, r) - (is_short ? 0 : first_of(args->share)), 0.0f, 0};
     size_t after = row_after(&args->shape, inner, plan->batch); /* a row of the next batch */
     double none;
     if (!args->grad.data) {
         struct beside next = {.fetches = 1, .near = element(args->logits, plan->outer, 0, after)};
-        return row_is_far(m) ? row_sum_far(z, classes, hole, m, NULL, NULL)
-                             : row_sum_exp(z, classes, is_short, hole, base, &next, &none);
+        return row_is_far(m) ? row_sum_far(z, classes, hole, m, NULL, args->share, NULL)
+                             : row_sum_exp(z, classes, is_short, hole, base, &next, args->share, &none);
     }
     struct row_write write = {.streams = 0};
     const real *next = element(args->logits, plan->outer, 0, after);
@@ -281,14 +297,14 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, con
                             .keep = plan->streams ? scratch + r * scratch_step(classes) : grad_row(args, plan, inner),
                             .near = next, .further = plan->streams ? next : grad_row(args, plan, after)};
     if (row_is_far(m))
-        return row_sum_far(z, classes, hole, m, beside.keep, NULL);
+        return row_sum_far(z, classes, hole, m, beside.keep, args->share, NULL);
     if (plan->streams)
         fetch_pages(grad_row(args, plan, inner), classes);
     if (r < last->count) {
         write = write_of(args, plan, last, r);
         begin_write(&write, row_gradient);
     }
-    vd sum = row_sum_exp(z, classes, is_short, hole, base, &beside, &none);
+    vd sum = row_sum_exp(z, classes, is_short, hole, base, &beside, args->share, &none);
     if (r < last->count) {
         write_rest(&write, row_gradient);
         set_at_target(args, plan, last, r);
@@ -330,11 +346,19 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
                             .streams = streams};
     struct unwritten last = {.count = 0};
     struct peaks peaks = {.count = 0};
-    find_peaks(args, run, 0, smaller(plan.batch, run.count), &peaks);
+    struct softfocus_row_share *share = is_short ? NULL : args->share;
+    if (__builtin_expect(share != NULL, 0)) {
+        find_share_peaks(args, run, &peaks);
+        if (share->step == SOFTFOCUS_STEP_MAX)
+            return sum;
+    } else {
+        find_peaks(args, run, 0, smaller(plan.batch, run.count), &peaks);
+    }
     for (size_t start = peaks.count, number = 0; peaks.count > 0; number++) {
         vd rest[VF_LANES];
         real *own = scratch[number % 2] + STREAM_STEP;
-        for (size_t r = 0; r < peaks.count; r++) {
+        size_t summed = is_past(share, SOFTFOCUS_STEP_SUM) ? 0 : peaks.count;
+        for (size_t r = 0; r < summed; r++) {
             int live = is_live(peaks.targets, r);
             /* Rows of two batches go side by side only where both have something to do. */
             if (r < last.count && (row_is_far(peaks.maxima.m[r]) || !live || !is_live_row(&last, r))) {
@@ -345,12 +369,21 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
             if (!live && streams)
                 zero_row(own + r * scratch_step(classes), classes);
         }
+        if (__builtin_expect(share != NULL, 0)) {
+            if (share->step == SOFTFOCUS_STEP_SUM)
+                return sum;
+            rest[0] = vd_load(share->sum);
+        }
         if (peaks.count < last.count)
             write_rest_of_rows(args, plan, last, peaks.count);
         last.scratch = own;
         for (size_t i = 0; plan.joins && i < STREAM_STEP; i++) /* as much of the last row as the next batch's first may share */
             scratch[(number + 1) % 2][i] = own[(peaks.count - 1) * scratch_step(classes) + classes - STREAM_STEP + i];
         end_batch(args, &peaks, rest, &last, &sum);
+        if (share && is_live(peaks.targets, 0)) { /* of the piece's elements, or none of them */
+            size_t at = class_of(peaks.targets, 0) - share->first;
+            last.target[FIRST_PLACE] = at < classes ? (int32_t)at : INT32_MAX;
+        }
         /* The next maxima are found while these results wait for their logarithms. */
         peaks.count = 0;
         if (start < run.count) {
@@ -386,7 +419,7 @@ SOFTFOCUS_INLINE double rows_of(const struct softfocus_softmax_focal_args *args,
 
 SOFTFOCUS_REGIME double rows(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
 {
-    return rows_of(args, begin, end, 0, streams_gradient(args));
+    return rows_of(args, begin, end, 0, !args->share && streams_gradient(args));
 }
 
 SOFTFOCUS_REGIME double short_rows(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
@@ -511,7 +544,7 @@ SOFTFOCUS_REGIME double columns(const struct softfocus_softmax_focal_args *args,
 
 SOFTFOCUS_INLINE double along_rows(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
 {
-    if (SHORT_ROW == 0 || args->shape.classes > SHORT_ROW)
+    if (SHORT_ROW == 0 || args->shape.classes > SHORT_ROW || args->share)
         return rows(args, begin, end);
     if ((int)STREAM_LEAST <= (int)SHORT_ROW && streams_gradient(args))
         return short_rows_past_caches(args, begin, end);
@@ -520,7 +553,7 @@ SOFTFOCUS_INLINE double along_rows(const struct softfocus_softmax_focal_args *ar
 
 double SOFTFOCUS_INSTANCE(softmax_focal_loss)(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
 {
-    if (args->logits.class_stride != 1 || args->shape.classes <= FEW_CLASSES)
+    if (args->logits.class_stride != 1 || (args->shape.classes <= FEW_CLASSES && !args->share))
         return columns(args, begin, end);
     if (!args->grad.data || args->grad.class_stride == 1)
         return along_rows(args, begin, end);

@@ -182,6 +182,67 @@ static void by_tasks(const softfocus_test *test)
     for_specs(test, streamed_shapes, COUNT(streamed_shapes), any_tasks_of_streamed);
 }
 
+/* ---- Rows that threads share ---------------------------------------------------------------------------- */
+
+/* With so many threads, 0 for none; how often they are asked for. */
+static void share(const softfocus_case_spec *spec, softfocus_case *instance, const softfocus_test *test, size_t threads,
+                  int at_once, const bits *alone)
+{
+    size_t steps = strcmp(spec->kernel->name, "log_softmax_backward") == 0 ? 2 : 3;
+    softfocus_task_record record = {0};
+    softfocus_context context = softfocus_test_context(test->isa);
+    context.pool = &record;
+    context.threads = threads;
+    context.parallel_for = at_once ? softfocus_parallel_threads : softfocus_parallel_reverse;
+    expect_same(spec, "rows shared by threads", alone, run_instance(instance, &context), alone->count);
+    if (record.calls != steps * spec->outer || record.tasks < 2 * record.calls)
+        softfocus_test_fail("%zu rows with %zu threads: %zu tasks in %zu calls", spec->outer, threads, record.tasks, record.calls);
+}
+
+static void shared_case(const softfocus_test *test, const softfocus_case_spec *spec)
+{
+    softfocus_context context = softfocus_test_context(test->isa);
+    softfocus_case *instance = softfocus_case_make(spec);
+    bits alone = run_instance(instance, &context);
+    if (spec->outer == 1)
+        share(spec, instance, test, 2, 0, &alone);
+    share(spec, instance, test, 13, 0, &alone);
+    share(spec, instance, test, 1000, 1, &alone);
+    softfocus_case_free(instance);
+    free(alone.values);
+}
+
+/* Pieces that end with the row, and some elements and some groups after a whole number of them. */
+static void by_shared_rows(const softfocus_test *test)
+{
+    static const size_t shapes[][2] = {{1, 131072}, {1, 131073}, {3, 262144 + 7857}, {1, 131072 + 90}, {1, 256000}};
+    static const softfocus_case_logits kinds[] = {SOFTFOCUS_LOGITS_NORMAL, SOFTFOCUS_LOGITS_EQUAL, SOFTFOCUS_LOGITS_LARGE,
+                                                  SOFTFOCUS_LOGITS_MASKED, SOFTFOCUS_LOGITS_DISJOINT, SOFTFOCUS_LOGITS_GAPS,
+                                                  SOFTFOCUS_LOGITS_MANY_NAN};
+    const softfocus_case_kernel *kernel = test->subject;
+    for (size_t s = 0; s < COUNT(shapes); s++)
+        for (size_t k = 0; k < COUNT(kinds); k += s < 2 ? 1 : 3) { /* all kinds of logits once */
+            softfocus_case_spec spec = softfocus_case_spec_defaults(kernel);
+            spec.outer = shapes[s][0];
+            spec.classes = shapes[s][1];
+            spec.logits = kinds[k];
+            spec.scale = 5.0;
+            spec.seed = softfocus_test_seed() + s;
+            spec.input_layout = k % 2 ? SOFTFOCUS_LAYOUT_PADDED : SOFTFOCUS_LAYOUT_CONTIGUOUS;
+            spec.misalignment = s;
+            if (!kernel->has_options) {
+                if (k != COUNT(kinds) - 1 || strcmp(kernel->name, "log_softmax") == 0) /* which NaN may change elsewhere */
+                    shared_case(test, &spec);
+                continue;
+            }
+            spec.reduction = k % 2 ? SOFTFOCUS_SUM : SOFTFOCUS_NONE;
+            spec.class_weight = 1;
+            spec.targets = k % 3 == 2 ? SOFTFOCUS_TARGETS_IGNORED : k % 3 ? SOFTFOCUS_TARGETS_EASY : SOFTFOCUS_TARGETS_RANDOM;
+            for (spec.gradient = 0; spec.gradient < 2 && k != COUNT(kinds) - 1; spec.gradient++)
+                shared_case(test, &spec);
+        }
+}
+
 /* ---- Alignment ----------------------------------------------------------------------------------------- */
 
 static void any_alignment(const softfocus_test *test, softfocus_case_spec spec)
@@ -428,15 +489,19 @@ void softfocus_add_bits_tests(void)
         const char *name;
         softfocus_test_body *body;
         int needs_gradient; /* of the losses alone */
+        int needs_rows;     /* of the kernels over positions */
     } properties[] = {
-        {"gradient", by_gradient, 1}, {"tasks", by_tasks, 0}, {"alignment", by_alignment, 0}, {"split", by_split, 0},
-        {"mode", by_mode, 0},         {"place", by_place, 0}, {"layout", by_layout, 0},       {"sums", by_sums, 1},
+        {"gradient", by_gradient, 1, 0}, {"tasks", by_tasks, 0, 0}, {"shared_rows", by_shared_rows, 0, 1},
+        {"alignment", by_alignment, 0, 0}, {"split", by_split, 0, 0}, {"mode", by_mode, 0, 0},
+        {"place", by_place, 0, 0}, {"layout", by_layout, 0, 0}, {"sums", by_sums, 1, 0},
     };
     for (size_t k = 0; k < softfocus_case_kernel_count(); k++)
         for (size_t p = 0; p < COUNT(properties); p++)
             for (size_t i = 0; i < softfocus_isa_count(); i++) {
                 const softfocus_case_kernel *kernel = softfocus_case_kernel_at(k);
                 if (properties[p].needs_gradient && !kernel->has_gradient)
+                    continue;
+                if (properties[p].needs_rows && strcmp(kernel->name, "sigmoid_focal_loss") == 0)
                     continue;
                 const softfocus_isa *isa = softfocus_isa_at(i);
                 softfocus_test *test = softfocus_test_add("%s/%s/same_bits_by_%s", kernel->name,

@@ -110,7 +110,8 @@ SOFTFOCUS_API const softfocus_isa *softfocus_isa_default(void);
 
 /* NULL in place of a context: the default ISA, on the calling thread.
    parallel_for calls task(argument, i) exactly once for each i < count, in any order, on any threads, and returns when
-   all are done. count may exceed `threads`. The library creates no thread of its own. */
+   all are done. count may exceed `threads`. A call of the library may use it several times, one after the other: three times
+   for each row that threads share. The library creates no thread of its own. */
 typedef struct softfocus_context {
     size_t size;
     const softfocus_isa *isa; /* NULL: the default */
@@ -186,7 +187,8 @@ static inline softfocus_tensor softfocus_tensor_contiguous_const(const void *dat
  * In place: log_probs may be logits (same data and strides); any other overlap is an error.
  * Special values: -inf gives -inf; a position that holds NaN or +inf, or -inf alone, becomes NaN whole.
  * Accuracy: at most 3 ulp for any input, entries near 0 (probability near 1) and subnormal results included.
- * Threads: positions are split over context->parallel_for.
+ * Threads: positions are split over context->parallel_for. Where there is one, or no more than a quarter of the threads, so
+ *     is each row of contiguous classes: 131072 to 1048576 of them, where there are n rows from 65536 (n + 1) on.
  * Errors: NULL_POINTER, STRUCT_SIZE, SHAPE, STRIDE, OVERLAP, DTYPE, ISA, UNSUPPORTED.
  * As torch.nn.functional.log_softmax. */
 SOFTFOCUS_API softfocus_status softfocus_log_softmax(const softfocus_context *context, const softfocus_tensor *logits,
@@ -294,8 +296,7 @@ static inline softfocus_focal_options softfocus_focal_defaults(void)
  *     as the target gives loss +inf and gradient -w there; a position of -inf alone is NaN; one class gives 0; an ignored
  *     position gives loss 0 and gradient 0 whatever its logits hold.
  * Accuracy: loss and gradient within 4 + 2 * gamma ulp (NONE and SUM; MEAN adds one), targets with p near 1 included.
- * Threads: positions are split over context->parallel_for; sums are formed in an order that the shape and the strides alone
- *     decide.
+ * Threads: as softfocus_log_softmax; sums are formed in an order that the shape and the strides alone decide.
  * Errors: NULL_POINTER, STRUCT_SIZE, SHAPE, STRIDE, OVERLAP, DTYPE, INDEX_TYPE, REDUCTION, OPTION, TARGET, CLASS_WEIGHT,
  *     ISA, UNSUPPORTED.
  * Formula: Lin et al., Focal Loss for Dense Object Detection, 2017; weighting and mean as torch's cross_entropy. */
