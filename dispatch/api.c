@@ -181,7 +181,8 @@ static softfocus_status check_log_softmax(const softfocus_tensor *logits, const 
     return status ? status : softfocus_check_overlap(log_probs, logits, 1, "log_probs", blame);
 }
 
-static void take_piece_of_log_softmax(void *piece, const void *args, size_t first, size_t count, struct softfocus_row_share *share)
+static void take_piece_of_log_softmax(void *piece, const void *args, size_t first, size_t count,
+                                      struct softfocus_row_share *share)
 {
     struct softfocus_log_softmax_args *own = piece;
     *own = *(const struct softfocus_log_softmax_args *)args;

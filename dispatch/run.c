@@ -37,7 +37,8 @@ static size_t fraction(size_t total, size_t part, size_t parts)
 /* Where a chunk begins, and the one before it ends. */
 static size_t boundary(const struct split *split, size_t chunk)
 {
-    return chunk == split->chunks ? split->work.units : fraction(split->work.units, chunk, split->chunks) / split->work.grain * split->work.grain;
+    size_t units = split->work.units, grain = split->work.grain;
+    return chunk == split->chunks ? units : fraction(units, chunk, split->chunks) / grain * grain;
 }
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }

@@ -47,12 +47,12 @@ enum { SOFTFOCUS_MOST_LANES = 16 };
 struct softfocus_row_share {
     enum softfocus_step step;
     size_t first; /* the piece's first element in the row */
-    float best[SOFTFOCUS_MOST_LANES];    /* the maximum */
+    float best[SOFTFOCUS_MOST_LANES];    /* the maximum, */
     int32_t group[SOFTFOCUS_MOST_LANES]; /* and where it is: of the row's groups */
-    double sum[SOFTFOCUS_MOST_LANES];    /* of the whole groups; for STEP_RESULTS of all. After those come, in places that pieces share, */
+    double sum[SOFTFOCUS_MOST_LANES];    /* of the whole groups; in STEP_RESULTS, of all. After the whole groups come */
     double *hole;                        /* the group with what the sum leaves out, */
-    double *tail;                        /* and what is less than a group, each written by the piece that has it */
-    double equal; /* elements equal to the maximum that are not in the sum */
+    double *tail;                        /* and what is less than a group: of the row, written by the piece that has them */
+    double equal;                        /* elements equal to the maximum that are not in the sum */
 };
 
 struct softfocus_log_softmax_args {

@@ -151,7 +151,8 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
         /* Maxima are found while the results before them wait for their logarithms. */
         peaks.count = smaller(plan.batch, end - inner);
         if (__builtin_expect(share != NULL, 0) && peaks.count > 0) {
-            find_share_peak(share, element(args->logits, run.outer, 0, inner), args->shape.classes, &peaks.maxima, &peaks.hole[0]);
+            const real *z = element(args->logits, run.outer, 0, inner);
+            find_share_peak(share, z, args->shape.classes, &peaks.maxima, &peaks.hole[0]);
             peaks.inner = inner;
             if (share->step == SOFTFOCUS_STEP_MAX)
                 break;

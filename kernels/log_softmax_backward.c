@@ -179,8 +179,10 @@ SOFTFOCUS_INLINE void rows_form(const struct softfocus_log_softmax_backward_args
             if (streams && inner + 1 < plan.end)
                 fetch_pages(element(args->grad_logits, plan.outer, 0, inner + 1), args->shape.classes);
             struct joints joints = {joins_before(&plan, inner), joins_next(&plan, inner), before};
-            before = row(element(args->log_probs, plan.outer, 0, inner), element(args->grad_log_probs, plan.outer, 0, inner),
-                         args->shape.classes, streams, joints, streams ? NULL : args->share, element(args->grad_logits, plan.outer, 0, inner));
+            const real *log_probs = element(args->log_probs, plan.outer, 0, inner);
+            const real *g = element(args->grad_log_probs, plan.outer, 0, inner);
+            struct softfocus_row_share *share = streams ? NULL : args->share;
+            before = row(log_probs, g, args->shape.classes, streams, joints, share, element(args->grad_logits, plan.outer, 0, inner));
         }
     }
 }

@@ -46,7 +46,8 @@ SOFTFOCUS_RARE vd row_sum_far(const real *z, size_t classes, struct hole hole, f
     return total;
 }
 
-SOFTFOCUS_RARE void find_share_peak(struct softfocus_row_share *share, const real *z, size_t classes, struct maxima *maxima, size_t *hole)
+SOFTFOCUS_RARE void find_share_peak(struct softfocus_row_share *share, const real *z, size_t classes, struct maxima *maxima,
+                                    size_t *hole)
 {
     vi group;
     if (share->step == SOFTFOCUS_STEP_MAX) {

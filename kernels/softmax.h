@@ -454,9 +454,16 @@ SOFTFOCUS_INLINE void row_fetch(const struct beside *beside, size_t i, size_t v)
 
 SOFTFOCUS_INLINE size_t first_of(const struct softfocus_row_share *share) { return share ? share->first : 0; }
 
-/* Whether it is the row's last step, or one whose sum or maximum is known. */
-SOFTFOCUS_INLINE int is_past(const struct softfocus_row_share *share, enum softfocus_step step) { return share && share->step > step; }
-SOFTFOCUS_INLINE int is_step(const struct softfocus_row_share *share, enum softfocus_step step) { return share && share->step == step; }
+SOFTFOCUS_INLINE int is_step(const struct softfocus_row_share *share, enum softfocus_step step)
+{
+    return share && share->step == step;
+}
+
+/* Whether what this step gives is known. */
+SOFTFOCUS_INLINE int is_past(const struct softfocus_row_share *share, enum softfocus_step step)
+{
+    return share && share->step > step;
+}
 
 /* What a sum leaves out: one element. */
 struct hole {
@@ -558,7 +565,8 @@ SOFTFOCUS_INLINE vd whole_groups(const real *z, size_t skip, size_t count, int i
 /* The same sum where m is so large that exp needs its far form, for all who need it (shared.c). `keep`, `share` and `again` may
  * be NULL. */
 #define row_sum_far SOFTFOCUS_INSTANCE(row_sum_far)
-vd row_sum_far(const real *z, size_t classes, struct hole hole, float m, real *keep, struct softfocus_row_share *share, double *again);
+vd row_sum_far(const real *z, size_t classes, struct hole hole, float m, real *keep, struct softfocus_row_share *share,
+               double *again);
 
 SOFTFOCUS_INLINE int row_is_far(float m) { return !(__builtin_fabsf(m) < EXP_REACH); }
 
