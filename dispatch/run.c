@@ -12,7 +12,7 @@ enum {
     CHUNK_ELEMENTS = 16384, /* some 5 us of work: the least worth handing to another thread */
     MANY_CHUNKS = 8, /* more than these are longer: kernels lose time where one begins and ends (1.1 to 1.6 times, on Zen 4) */
     LONG_CHUNK_ELEMENTS = 131072,
-    SHARED_ELEMENTS = 65536, /* see shares_rows */
+    SHARED_ELEMENTS = 4 * SOFTFOCUS_ROW_PIECE, /* see shares_rows */
     MOST_PIECES = 64,        /* of a row, on the stack */
     SHARED_THREADS = 4       /* for each row at least, where there are several */
 };
@@ -102,13 +102,14 @@ struct shared_row {
 static void run_piece(struct shared_row *row, size_t p)
 {
     const struct split *split = row->split;
-    size_t first = p * SOFTFOCUS_ROW_PIECE;
+    const size_t piece = SOFTFOCUS_ROW_PIECE;
+    size_t first = p * piece;
     union softfocus_piece_args args;
     row->share[p].step = row->step;
     row->share[p].first = first;
     row->share[p].hole = row->hole;
     row->share[p].tail = row->tail;
-    split->work.take_piece(&args, split->args, first, smaller(SOFTFOCUS_ROW_PIECE, split->work.cost - first), &row->share[p]);
+    split->work.take_piece(&args, split->args, first, smaller(piece, split->work.cost - first), &row->share[p]);
     double sum = split->invoke(split->kernels, &args, row->unit, row->unit + 1);
     if (p == 0)
         row->sum = sum;
