@@ -181,6 +181,34 @@ static void extreme_gamma(const softfocus_test *test)
 
 /* ---- Backward */
 
+/* A NaN at the target, which no sum has, makes a search for the maximum forget what came before it in its lane; and exp
+   of a logit so far above the maximum that was found makes anything of it, negative numbers included. */
+static void nan_at_target(const softfocus_test *test)
+{
+    static const size_t places[] = {19, 35, 67, 83}; /* in the lane of the third, whatever the number of lanes */
+    softfocus_context context = softfocus_test_context(test->isa);
+    softfocus_focal_options options = softfocus_focal_defaults();
+    float logits[MOST], grad[MOST], loss;
+    options.reduction = SOFTFOCUS_NONE;
+    for (size_t classes = 50; classes <= MOST; classes += 50)
+        for (size_t place = 0; place < COUNT(places) && places[place] < classes; place++)
+            for (double top = 30.0; top < 30000.0; top *= 1.07) {
+                softfocus_tensor in = softfocus_tensor_contiguous_const(logits, SOFTFOCUS_F32, 1, classes, 1);
+                softfocus_tensor out = softfocus_tensor_contiguous(grad, SOFTFOCUS_F32, 1, classes, 1);
+                int64_t target = (int64_t)places[place];
+                softfocus_targets targets = softfocus_index_targets(&target, SOFTFOCUS_I64);
+                for (size_t c = 0; c < classes; c++)
+                    logits[c] = 0.125f * (float)(c % 16);
+                logits[3] = (float)top;
+                logits[places[place]] = NAN;
+                softfocus_test_expect_ok(softfocus_softmax_focal_loss(&context, &in, &targets, &options, &loss, &out));
+                for (size_t c = 0; c < classes; c++)
+                    if (!isnan(grad[c]) || !isnan(loss))
+                        softfocus_test_fail("%zu classes, NaN at %zu, %g: gradient %zu is %g, the loss %g", classes, places[place], top,
+                                            c, (double)grad[c], (double)loss);
+            }
+}
+
 /* p, or the sum of g, is near or below the smallest float that has all its digits. */
 static void small_probabilities(const softfocus_test *test)
 {
@@ -244,6 +272,7 @@ void softfocus_add_extremes_tests(void)
         {"sigmoid_focal_loss", "powers_below_zero", powers_below_zero},
         {"sigmoid_focal_loss", "large_normalizer", large_normalizer},
         {"softmax_focal_loss", "extreme_gamma", extreme_gamma},
+        {"softmax_focal_loss", "nan_at_target", nan_at_target},
         {"log_softmax_backward", "small_probabilities", small_probabilities},
         {"log_softmax_backward", "small_sums_beside_others", small_sums_beside_others},
     };
