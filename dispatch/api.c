@@ -128,7 +128,7 @@ enum { LINE_PIECE = 256, SHORT_LINE_PIECE = 64, MANY_POSITIONS = 64 * LINE_PIECE
 /* The positions of a problem of one of the softmax kernels. */
 static struct softfocus_work work_of(const struct softfocus_shape *shape, const struct softfocus_view *view)
 {
-    struct softfocus_work work = {shape->outer * shape->inner, shape->classes, 1, 0, NULL, SOFTFOCUS_STEP_MAX};
+    struct softfocus_work work = {.units = shape->outer * shape->inner, .cost = shape->classes, .grain = 1};
     if (view->class_stride != 1)
         work.grain = shape->inner <= LINE_PIECE            ? shape->inner
                      : work.units >= MANY_POSITIONS        ? LINE_PIECE
@@ -482,7 +482,7 @@ softfocus_status softfocus_sigmoid_focal_loss(const softfocus_context *from, con
         join_elements(views);
         if (args.shape.classes == 1)
             join_positions(views);
-        struct softfocus_work work = {elements, 1, SHORT_LINE_PIECE, 0, NULL, SOFTFOCUS_STEP_MAX};
+        struct softfocus_work work = {.units = elements, .cost = 1, .grain = SHORT_LINE_PIECE};
         write_loss(&call, softfocus_run(&context, softfocus_invoke_sigmoid_focal_loss, &args, work, &caller), divisor);
     }
     softfocus_fp_leave(caller);

@@ -17,8 +17,6 @@ enum {
     SHARED_THREADS = 4       /* for each row at least, where there are several */
 };
 
-#define RARE __attribute__((noinline, cold)) /* small, not fast */
-
 struct split {
     const struct softfocus_kernels *kernels;
     softfocus_invoke *invoke;
@@ -132,7 +130,7 @@ static void add_lanes(double *to, const double *from)
 }
 
 /* What the pieces give in a step, put together in the order in which a kernel does that has the whole row. */
-static RARE void join_pieces(struct shared_row *row)
+static void join_pieces(struct shared_row *row)
 {
     struct softfocus_row_share all = row->share[0];
     for (size_t lane = 0; lane < SOFTFOCUS_MOST_LANES; lane++)
@@ -164,14 +162,16 @@ static int shares_rows(const softfocus_context *context, struct softfocus_work w
            work.cost <= (size_t)MOST_PIECES * SOFTFOCUS_ROW_PIECE;
 }
 
-/* The row `unit`; what the kernel returns for it. */
-static RARE double share_row(const softfocus_context *context, const struct split *split, size_t unit, softfocus_fp_state *caller)
+/* The row `unit`; what the kernel returns for it. Not inlined, or each call would have its 20 KB on the stack. */
+static __attribute__((noinline, cold)) double share_row(const softfocus_context *context, const struct split *split, size_t unit,
+                                                       softfocus_fp_state *caller)
 {
     struct shared_row row = {.split = split, .unit = unit, .pieces = (split->work.cost - 1) / SOFTFOCUS_ROW_PIECE + 1};
     row.tasks = smaller(row.pieces, context->threads);
     for (row.step = split->work.first_step; row.step <= SOFTFOCUS_STEP_RESULTS; row.step++) {
         in_threads(context, row.tasks, run_pieces, &row, caller);
-        join_pieces(&row);
+        if (row.step < SOFTFOCUS_STEP_RESULTS)
+            join_pieces(&row);
     }
     return row.sum;
 }

@@ -26,7 +26,7 @@ struct softfocus_work {
     int joins; /* a task's pieces are one call of the kernel, which returns no sum, and none of whose bits depends on where a piece
                   begins, not even a NaN's: time is lost where one does (log-softmax: 1.05 to 1.15 times) */
     softfocus_take_piece *take_piece; /* NULL: threads cannot share a unit, */
-    enum softfocus_step first_step;   /* or where that begins */
+    enum softfocus_step first_step;   /* or where that begins; STEP_MAX unless said */
 };
 
 /* Room for what a softfocus_take_piece makes. */

@@ -11,7 +11,7 @@ struct weights {
 };
 
 #define SMALL_SUM 0x1p-60
-#define PLAIN_ROUND (EXP_ROUND - 60.0f)                     /* exp_base's, for p itself, */
+#define PLAIN_ROUND (EXP_ROUND - 60.0f)                /* exp_base's, for p itself, */
 #define PLAIN_DEPTH (VF_HAS_MASKS ? 87.0f : EXP_DEPTH) /* and how far down that goes: exp(-87) is 2^-125.5 */
 
 SOFTFOCUS_INLINE struct weights row_weights(double sum)

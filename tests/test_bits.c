@@ -184,7 +184,7 @@ static void by_tasks(const softfocus_test *test)
 
 /* ---- Rows that threads share ---------------------------------------------------------------------------- */
 
-/* With so many threads, 0 for none; how often they are asked for. */
+/* With so many threads, which are to be asked for as often as a row has steps. */
 static void share(const softfocus_case_spec *spec, softfocus_case *instance, const softfocus_test *test, size_t threads,
                   int at_once, const bits *alone)
 {

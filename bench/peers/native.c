@@ -23,7 +23,7 @@ float *softfocus_bench_logits(size_t count)
     return values;
 }
 
-/* The adaptor's parallel-for, where ctypes finds it; `pool` is the number of threads. */
+/* The adaptor's parallel-for for as many threads as this library is for, where ctypes finds it. */
 void softfocus_bench_parallel_for(void *pool, size_t count, void (*task)(void *argument, size_t index),
                                   void *argument);
 void softfocus_bench_parallel_for(void *pool, size_t count, void (*task)(void *argument, size_t index),

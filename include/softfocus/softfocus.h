@@ -110,8 +110,8 @@ SOFTFOCUS_API const softfocus_isa *softfocus_isa_default(void);
 
 /* NULL in place of a context: the default ISA, on the calling thread.
    parallel_for calls task(argument, i) exactly once for each i < count, in any order, on any threads, and returns when
-   all are done. count may exceed `threads`. A call of the library may use it several times, one after the other: three times
-   for each row that threads share. The library creates no thread of its own. */
+   all are done. count may exceed `threads`. A call of the library may use it several times, one after the other: two or
+   three times for each row that threads share. The library creates no thread of its own. */
 typedef struct softfocus_context {
     size_t size;
     const softfocus_isa *isa; /* NULL: the default */
