@@ -239,15 +239,15 @@ SOFTFOCUS_INLINE vd vd_log1p(vd x)
     return vd_mul_add(k, vd_set1(SOFTFOCUS_LN2_DOUBLE), vd_mul(f, q));
 }
 
-/* log1p(e) / e - 1 for 0 <= e <= 1, in float: log1p(e) is e + e * this, to 1.2 ulp (0.9 with FMA), at any scale of the
-   outer e. */
-SOFTFOCUS_INLINE vf log1p_excess(vf e)
+/* log1p(e) / e - 1 for 0 <= e <= 1, in float, from 2^60 e: log1p(e) is e + e * this, to 1.2 ulp (0.9 with FMA), at any scale
+   of that e. */
+SOFTFOCUS_INLINE vf log1p_excess(vf e_scaled)
 {
     static const float c[] = {SOFTFOCUS_LOG1P_EXCESS_0, SOFTFOCUS_LOG1P_EXCESS_1, SOFTFOCUS_LOG1P_EXCESS_2,
                               SOFTFOCUS_LOG1P_EXCESS_3, SOFTFOCUS_LOG1P_EXCESS_4, SOFTFOCUS_LOG1P_EXCESS_5,
                               SOFTFOCUS_LOG1P_EXCESS_6, SOFTFOCUS_LOG1P_EXCESS_7, SOFTFOCUS_LOG1P_EXCESS_8,
                               SOFTFOCUS_LOG1P_EXCESS_9};
-    vf x = vf_sub(e, vf_set1(SOFTFOCUS_LOG1P_EXCESS_CENTRE));
+    vf x = vf_mul_add(e_scaled, vf_set1((float)EXP_SCALE_INVERSE), vf_set1(-SOFTFOCUS_LOG1P_EXCESS_CENTRE));
     size_t degree = sizeof c / sizeof c[0] - 1;
     vf q = vf_set1(c[degree]);
     SOFTFOCUS_UNROLL_SHORT

@@ -100,6 +100,31 @@ static void easy_in_double(const softfocus_test *test)
     }
 }
 
+/* Targets of 0 and 1 have the same results, whatever those of their neighbours are. */
+static void neighbours(const softfocus_test *test)
+{
+    static const struct {
+        size_t first, every; /* targets between them: the first ones, and one of so many */
+    } cases[] = {{1, MOST}, {16, MOST}, {17, MOST}, {200, MOST}, {303, MOST}, {0, 2}, {0, 17}, {0, 40}};
+    struct sigmoid hard = {.count = MOST}, soft = {.count = MOST};
+    for (size_t k = 0; k < COUNT(cases); k++) {
+        for (size_t e = 0; e < MOST; e++) {
+            hard.logits[e] = soft.logits[e] = 0.037f * (float)e - 5.0f;
+            hard.targets[e] = soft.targets[e] = (float)(e % 3 == 0);
+            if (e < cases[k].first || e % cases[k].every == 0)
+                soft.targets[e] = 0.3f;
+        }
+        sigmoid_focal_loss(test, &hard, 2.0, 0.25);
+        sigmoid_focal_loss(test, &soft, 2.0, 0.25);
+        for (size_t e = 0; e < MOST; e++)
+            if (soft.targets[e] == hard.targets[e] &&
+                (memcmp(&soft.loss[e], &hard.loss[e], sizeof hard.loss[e]) != 0 ||
+                 memcmp(&soft.grad[e], &hard.grad[e], sizeof hard.grad[e]) != 0))
+                softfocus_test_fail("case %zu, element %zu: %.9g and %.9g, by itself %.9g and %.9g", k, e, (double)soft.loss[e],
+                                    (double)soft.grad[e], (double)hard.loss[e], (double)hard.grad[e]);
+    }
+}
+
 /* The limits: only a factor of 0 makes less of infinity, and its sign is the factor's. */
 static void infinite_logits(const softfocus_test *test)
 {
@@ -154,6 +179,41 @@ static void large_normalizer(const softfocus_test *test)
     softfocus_test_expect_ok(softfocus_sigmoid_focal_loss(&context, &z, &t, &options, &loss, &g));
     for (size_t e = 0; e < MOST; e++)
         expect_near("gradient", e, grad[e], -0.15 * 0x1p-110, 7.5 * 0x1p-24 * 0.15 * 0x1p-110);
+}
+
+/* A gradient of an easy element by such a normalizer is a usual number, while q^gamma is below what a float has. In the last
+   case alpha alone is. */
+static void small_normalizer(const softfocus_test *test)
+{
+    static const struct {
+        double normalizer, gamma, alpha, logit;
+    } cases[] = {{1e-13, 2.0, 0.25, 20.0}, {1e-22, 2.0, 0.25, 40.0}, {1e-30, 1.0, 0.25, 85.0},
+                 {1e-30, 2.0, 0.25, 42.0}, {1e-30, 3.0, 0.25, 28.0}, {1e-8, 2.0, 1e-25, -2.0}};
+    softfocus_context context = softfocus_test_context(test->isa);
+    softfocus_focal_options options = softfocus_focal_defaults();
+    for (size_t k = 0; k < COUNT(cases); k++) {
+        float logits[MOST], targets[MOST], grad[MOST], loss;
+        double gamma = cases[k].gamma, alpha = cases[k].alpha, sum = 0.0;
+        for (size_t e = 0; e < MOST; e++) {
+            targets[e] = 1.0f;
+            logits[e] = (float)(cases[k].logit + 0.01 * (double)e);
+        }
+        options.gamma = gamma;
+        options.alpha = alpha;
+        options.normalizer = cases[k].normalizer;
+        softfocus_tensor z = softfocus_tensor_contiguous_const(logits, SOFTFOCUS_F32, 1, MOST, 1);
+        softfocus_tensor g = softfocus_tensor_contiguous(grad, SOFTFOCUS_F32, 1, MOST, 1);
+        softfocus_targets t = softfocus_dense_targets(softfocus_tensor_contiguous_const(targets, SOFTFOCUS_F32, 1, MOST, 1));
+        softfocus_test_expect_ok(softfocus_sigmoid_focal_loss(&context, &z, &t, &options, &loss, &g));
+        for (size_t e = 0; e < MOST; e++) {
+            double x = (double)logits[e], q = 1.0 / (1.0 + exp(x)), softplus = fmax(-x, 0.0) + log1p(exp(-fabs(x)));
+            double factor = alpha * pow(q, gamma) / cases[k].normalizer, expected = factor * (q + gamma * (1.0 - q) * softplus);
+            expect_near("gradient", e, grad[e], -expected, 6.5 * 0x1p-23 * expected + 6.5 * 0x1p-149);
+            sum += factor * softplus;
+        }
+        if (sum * cases[k].normalizer > FLT_MIN) /* or it is of losses that a float has not */
+            expect_near("mean of case", k, loss, sum, 5.0 * 0x1p-23 * sum + 0x1p-149);
+    }
 }
 
 /* ---- Softmax focal loss */
@@ -268,9 +328,11 @@ void softfocus_add_extremes_tests(void)
         {"sigmoid_focal_loss", "targets_outside", targets_outside},
         {"sigmoid_focal_loss", "small_alpha", small_alpha},
         {"sigmoid_focal_loss", "easy_in_double", easy_in_double},
+        {"sigmoid_focal_loss", "neighbours", neighbours},
         {"sigmoid_focal_loss", "infinite_logits", infinite_logits},
         {"sigmoid_focal_loss", "powers_below_zero", powers_below_zero},
         {"sigmoid_focal_loss", "large_normalizer", large_normalizer},
+        {"sigmoid_focal_loss", "small_normalizer", small_normalizer},
         {"softmax_focal_loss", "extreme_gamma", extreme_gamma},
         {"softmax_focal_loss", "nan_at_target", nan_at_target},
         {"log_softmax_backward", "small_probabilities", small_probabilities},

@@ -49,6 +49,7 @@ SOFTFOCUS_INLINE vf vf_neg_mul_add(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a
 SOFTFOCUS_INLINE vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
 SOFTFOCUS_INLINE vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 SOFTFOCUS_INLINE vf vf_abs(vf a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+SOFTFOCUS_INLINE vf vf_minus_abs(vf a) { return _mm256_or_ps(_mm256_set1_ps(-0.0f), a); }
 SOFTFOCUS_INLINE vf vf_xor(vf a, vf b) { return _mm256_xor_ps(a, b); }
 SOFTFOCUS_INLINE float vf_reduce_max(vf a)
 {

@@ -35,6 +35,7 @@ SOFTFOCUS_INLINE vf vf_neg_mul_add(vf a, vf b, vf c) { return vfmsq_f32(c, a, b)
 SOFTFOCUS_INLINE vf vf_max(vf a, vf b) { return vmaxq_f32(a, b); } /* NaN if either is */
 SOFTFOCUS_INLINE vf vf_min(vf a, vf b) { return vminq_f32(a, b); }
 SOFTFOCUS_INLINE vf vf_abs(vf a) { return vabsq_f32(a); }
+SOFTFOCUS_INLINE vf vf_minus_abs(vf a) { return vnegq_f32(vabsq_f32(a)); }
 SOFTFOCUS_INLINE vf vf_xor(vf a, vf b)
 {
     return vreinterpretq_f32_s32(veorq_s32(vreinterpretq_s32_f32(a), vreinterpretq_s32_f32(b)));

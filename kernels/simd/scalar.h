@@ -74,6 +74,7 @@ SOFTFOCUS_INLINE vf vf_neg_mul_add(vf a, vf b, vf c) { return c - a * b; }
 SOFTFOCUS_INLINE vf vf_max(vf a, vf b) { return a > b ? a : b; } /* b, or NaN, if either is NaN */
 SOFTFOCUS_INLINE vf vf_min(vf a, vf b) { return a < b ? a : b; } /* likewise */
 SOFTFOCUS_INLINE vf vf_abs(vf a) { return __builtin_fabsf(a); }
+SOFTFOCUS_INLINE vf vf_minus_abs(vf a) { return -__builtin_fabsf(a); }
 SOFTFOCUS_INLINE float vf_reduce_max(vf a) { return a; } /* over the lanes; any lane, or NaN, if one is NaN */
 /* Lane i is the maximum of rows[i]. */
 SOFTFOCUS_INLINE vf vf_reduce_max_rows(const vf rows[VF_LANES]) { return rows[0]; }

@@ -51,7 +51,7 @@ static void log1p_float(const double *x, float m, size_t count, double *y)
     (void)m;
     for (size_t i = 0; i < count; i += VF_LANES) {
         vf e = vd_narrow(vd_load(x + i));
-        vd_store(y + i, vd_widen(vf_mul_add(e, log1p_excess(e), e)));
+        vd_store(y + i, vd_widen(vf_mul_add(e, log1p_excess(vf_mul(e, vf_set1(EXP_SCALE))), e)));
     }
 }
 
