@@ -272,6 +272,14 @@ SOFTFOCUS_INLINE struct exp_base base_of_row(const struct maxima *maxima, size_t
     return (struct exp_base){vf_set1(0.0f), vf_set1(maxima->floor[r]), vf_set1(maxima->round[r])};
 }
 
+/* The sum of exp(z - m), from two parts, the first in units. That of a position with +inf, or of -inf alone, becomes NaN by
+   m - m. */
+SOFTFOCUS_INLINE vd rest_of(vf max, vd scaled_rest, vd unit, vd more)
+{
+    vd m = vd_widen(max);
+    return vd_mul_add(scaled_rest, unit, vd_add(more, vd_sub(m, m)));
+}
+
 /* ---- Writing a row's results, element by element, from what was left for it and two numbers of the row. */
 
 /* The numbers of a row. */

@@ -891,6 +891,41 @@ static void lowest_of_many(const softfocus_test *test)
     }
 }
 
+/* The mean is over the positions that are not ignored, however many there are and wherever those are. All losses are ln 2. */
+static void mean_of_many(const softfocus_test *test)
+{
+    enum { MANY = 5000 };
+    static float logits[2 * MANY];
+    static int64_t wide[MANY];
+    static int32_t narrow[MANY];
+    static const size_t firsts[] = {0, 1000, 1023, 1024, 2047, 4096, 4999, MANY}, steps[] = {1, 3, 700, MANY};
+    (void)test;
+    for (size_t f = 0; f < COUNT(firsts); f++)
+        for (size_t s = 0; s < COUNT(steps); s++)
+            for (int is_wide = 0; is_wide < 2; is_wide++) {
+                size_t live = MANY;
+                for (size_t i = 0; i < MANY; i++) {
+                    wide[i] = narrow[i] = (int32_t)(i % 2);
+                    if (i >= firsts[f] && (i - firsts[f]) % steps[s] == 0) {
+                        wide[i] = narrow[i] = -100;
+                        live--;
+                    }
+                }
+                softfocus_tensor z = softfocus_tensor_contiguous(logits, SOFTFOCUS_F32, MANY, 2, 1);
+                softfocus_targets targets =
+                    softfocus_index_targets(is_wide ? (const void *)wide : narrow, is_wide ? SOFTFOCUS_I64 : SOFTFOCUS_I32);
+                softfocus_focal_options options = softfocus_focal_defaults();
+                options.gamma = 0.0;
+                options.alpha = -1.0;
+                float loss;
+                expect_status("many", softfocus_softmax_focal_loss(NULL, &z, &targets, &options, &loss, NULL), SOFTFOCUS_OK);
+                double expected = live > 0 ? log(2.0) : (double)NAN;
+                if (live > 0 ? !(fabs((double)loss - expected) <= 0x1p-23) : !isnan(loss))
+                    softfocus_test_fail("from %zu on one of %zu ignored: mean %.9g, expected %.9g", firsts[f], steps[s],
+                                        (double)loss, expected);
+            }
+}
+
 /* ---- Names --------------------------------------------------------------------------------------------- */
 
 static void statuses(const softfocus_test *test)
@@ -996,6 +1031,7 @@ void softfocus_add_contract_tests(void)
     add(LOSSES, "weight_of_zero", weight_of_zero, NULL);
     add(SIGMOID, "large_weight", large_weight, NULL);
     add(SOFTMAX, "lowest_of_many", lowest_of_many, NULL);
+    add(SOFTMAX, "mean_of_many", mean_of_many, NULL);
     softfocus_test_add("contract/every_function")->body = every_function;
     softfocus_test_add("contract/statuses")->body = statuses;
     softfocus_test_add("contract/isas")->body = isas;
