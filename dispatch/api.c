@@ -9,6 +9,7 @@
 #include "dispatch/validate.h"
 
 #include <float.h>
+#include <math.h>
 
 /* The first struct of each kind that callers could be compiled against ends with this field. */
 #define SIZE_THROUGH(type, field) (offsetof(type, field) + sizeof(((type *)0)->field))
@@ -346,10 +347,12 @@ static struct softfocus_focal_args focal_args(const struct loss_call *call, doub
                                          .loss = call->options.reduction == SOFTFOCUS_NONE ? call->loss : NULL};
 }
 
+/* Of several NaN a sum may keep any: which is left to the order of tasks, and so one is written for all. */
 static void write_loss(const struct loss_call *call, double sum, double divisor)
 {
+    double loss = sum / divisor;
     if (call->options.reduction != SOFTFOCUS_NONE)
-        *call->loss = (float)(sum / divisor);
+        *call->loss = isnan(loss) ? NAN : (float)loss;
 }
 
 static softfocus_status check_softmax_focal_loss(struct loss_call *call, struct softfocus_blame *blame)

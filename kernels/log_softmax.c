@@ -9,14 +9,13 @@ struct normalizer {
     vf high, low;
 };
 
-/* From log1p(R). A NaN is always the same one, since which of several a sum keeps depends on the order of its additions, which
-   may differ with the rows beside it. */
+/* From log1p(R). */
 SOFTFOCUS_INLINE struct normalizer normalizer(vf max, vd log)
 {
     vd m = vd_widen(max);
     struct normalizer norm;
-    norm.high = vd_narrow(vd_add(m, log));
-    norm.high = vf_select(vf_equal(norm.high, norm.high), norm.high, vf_set1(__builtin_nanf("")));
+    /* In a row the order of additions may differ with the rows beside it, too. */
+    norm.high = one_nan(vd_narrow(vd_add(m, log)));
     norm.low = vd_narrow(vd_add(vd_sub(m, vd_widen(norm.high)), log));
     return norm;
 }

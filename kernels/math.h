@@ -256,6 +256,10 @@ SOFTFOCUS_INLINE vf log1p_excess(vf e_scaled)
     return q;
 }
 
+/* Any NaN as one and the same: which of two an operation keeps depends on the order of its operands, and that is a compiler's
+   choice for either half of a vd. */
+SOFTFOCUS_INLINE vf one_nan(vf a) { return vf_select(vf_equal(a, a), a, vf_set1(__builtin_nanf(""))); }
+
 /* ---- The modulating factor: u^gamma, for u of [0, 1] (and for gammas of 0, 1 and 2 any u) */
 
 SOFTFOCUS_INLINE vd vd_power(vd u, double gamma)

@@ -202,10 +202,10 @@ SOFTFOCUS_INLINE struct result any_result(const struct constants *c, vf logit, v
     vd infinite = vd_select_less(zero, sign, huge, vd_select_less(sign, zero, vd_sub(zero, huge), sign));
     infinite = vd_select_less(ce, zero, vd_sub(zero, infinite), infinite);
     vd magnitude = vd_max(ce, vd_sub(zero, ce));
-    result.loss = vd_narrow(vd_select_less(vd_set1(0x1p800), magnitude, infinite, vd_mul(weighted, ce)));
+    result.loss = one_nan(vd_narrow(vd_select_less(vd_set1(0x1p800), magnitude, infinite, vd_mul(weighted, ce))));
     vd slope = vd_mul(vd_mul(vd_set1(c->gamma), quotient), vd_mul(vd_sub(not_y, y), ce));
     vd bracket = vd_add(vd_mul(vd_sub(p_part, q_part), inverse), slope);
-    result.grad = vd_narrow(vd_mul(vd_mul(weighted, vd_set1(c->scale)), bracket));
+    result.grad = one_nan(vd_narrow(vd_mul(vd_mul(weighted, vd_set1(c->scale)), bracket)));
     return result;
 }
 
@@ -220,7 +220,7 @@ SOFTFOCUS_SHARED void any_targets(const struct constants *c, size_t n, const vf 
 {
     vd e[BLOCK], log[BLOCK];
     for (size_t v = 0; v < n; v++)
-        e[v] = vd_exp(vd_widen(vf_min(z[v], vf_sub(vf_set1(0.0f), z[v])))); /* of -|z|, a NaN as it is: it meets itself */
+        e[v] = vd_exp(vd_widen(vf_minus_abs(z[v])));
     for (size_t v = 0; v < n; v++)
         log[v] = vd_log1p(e[v]);
     for (size_t v = 0; v < n; v++)

@@ -118,10 +118,10 @@ SOFTFOCUS_INLINE struct focal focal_end(const struct softfocus_softmax_focal_arg
 
     vd factor = vd_mul(vd_mul(weighted, vd_set1(args->focal.scale)),
                        vd_mul_add(vd_min(vd_set1(0x1p1000), vd_set1(args->focal.gamma)), quotient, one)); /* finite: u^gamma may be 0 */
-    result.at_target = vd_narrow(vd_mul(factor, vd_sub(zero, u)));
+    result.at_target = one_nan(vd_narrow(vd_mul(factor, vd_sub(zero, u))));
     vd scaled = vd_mul(vd_mul(factor, inverse_sum), unit);
     vd tiny = vd_set1(FACTOR_TINY);
-    result.factor.first = vd_narrow(vd_select_less(scaled, tiny, vd_mul(scaled, vd_set1(FACTOR_LIFT)), scaled));
+    result.factor.first = one_nan(vd_narrow(vd_select_less(scaled, tiny, vd_mul(scaled, vd_set1(FACTOR_LIFT)), scaled)));
     result.factor.second = vd_narrow(vd_select_less(scaled, tiny, vd_set1(1.0 / FACTOR_LIFT), one));
     return result;
 }
@@ -133,7 +133,7 @@ SOFTFOCUS_INLINE void keep_losses(const struct softfocus_softmax_focal_args *arg
     vf added = vf_select(vm_first(repeated), vf_set1(0.0f), vf_set1(1.0f));
     *sum = vd_add(*sum, repeated ? vd_select_less(vd_set1(0.0), vd_widen(added), loss, vd_set1(0.0)) : loss);
     if (args->focal.loss)
-        vf_store_part(args->focal.loss + position, vd_narrow(loss), count);
+        vf_store_part(args->focal.loss + position, one_nan(vd_narrow(loss)), count);
 }
 
 /* ---- Rows */
