@@ -63,7 +63,6 @@ SOFTFOCUS_INLINE vi vi_set1(int32_t x) { return _mm256_set1_epi32(x); }
 SOFTFOCUS_INLINE vi vi_lane_numbers(void) { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
 SOFTFOCUS_INLINE vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
 #define vi_shift_left(a, n) _mm256_slli_epi32(a, n)
-SOFTFOCUS_INLINE vf vf_from_int(vi a) { return _mm256_cvtepi32_ps(a); }
 SOFTFOCUS_INLINE vi vf_bits(vf a) { return _mm256_castps_si256(a); }
 SOFTFOCUS_INLINE vf vf_from_bits(vi a) { return _mm256_castsi256_ps(a); }
 /* The maximum of numbers; where the bits are those of a NaN, its second operand. */
@@ -75,7 +74,6 @@ SOFTFOCUS_INLINE vm vf_equal(vf a, vf b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ
 SOFTFOCUS_INLINE vm vi_equal(vi a, vi b) { return _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, b)); }
 SOFTFOCUS_INLINE vm vm_and(vm a, vm b) { return _mm256_and_ps(a, b); }
 SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return _mm256_or_ps(a, b); }
-SOFTFOCUS_INLINE vm vm_xor(vm a, vm b) { return _mm256_xor_ps(a, b); }
 SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return _mm256_andnot_ps(b, a); }
 SOFTFOCUS_INLINE int vm_any(vm a) { return _mm256_movemask_ps(a) != 0; }
 SOFTFOCUS_INLINE size_t vm_count(vm a) { return (size_t)__builtin_popcount((unsigned)_mm256_movemask_ps(a)); }

@@ -54,7 +54,6 @@ SOFTFOCUS_INLINE vi vi_lane_numbers(void)
 }
 SOFTFOCUS_INLINE vi vi_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
 #define vi_shift_left(a, n) _mm512_slli_epi32(a, n)
-SOFTFOCUS_INLINE vf vf_from_int(vi a) { return _mm512_cvtepi32_ps(a); }
 SOFTFOCUS_INLINE vi vf_bits(vf a) { return _mm512_castps_si512(a); }
 SOFTFOCUS_INLINE vf vf_from_bits(vi a) { return _mm512_castsi512_ps(a); }
 SOFTFOCUS_INLINE vf vf_from_positive_bits(vi a) { return _mm512_castsi512_ps(_mm512_max_epi32(a, _mm512_setzero_si512())); }
@@ -65,7 +64,6 @@ SOFTFOCUS_INLINE vm vf_equal(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_
 SOFTFOCUS_INLINE vm vi_equal(vi a, vi b) { return _mm512_cmpeq_epi32_mask(a, b); }
 SOFTFOCUS_INLINE vm vm_and(vm a, vm b) { return a & b; }
 SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return a | b; }
-SOFTFOCUS_INLINE vm vm_xor(vm a, vm b) { return (vm)(a ^ b); }
 SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return (vm)(a & ~b); }
 SOFTFOCUS_INLINE int vm_any(vm a) { return a != 0; }
 SOFTFOCUS_INLINE size_t vm_count(vm a) { return (size_t)__builtin_popcount(a); }

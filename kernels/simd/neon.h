@@ -51,7 +51,6 @@ SOFTFOCUS_INLINE vi vi_lane_numbers(void)
 }
 SOFTFOCUS_INLINE vi vi_add(vi a, vi b) { return vaddq_s32(a, b); }
 #define vi_shift_left(a, n) vshlq_n_s32(a, n)
-SOFTFOCUS_INLINE vf vf_from_int(vi a) { return vcvtq_f32_s32(a); }
 SOFTFOCUS_INLINE vi vf_bits(vf a) { return vreinterpretq_s32_f32(a); }
 SOFTFOCUS_INLINE vf vf_from_bits(vi a) { return vreinterpretq_f32_s32(a); }
 SOFTFOCUS_INLINE vf vf_from_positive_bits(vi a) { return vreinterpretq_f32_s32(vmaxq_s32(a, vdupq_n_s32(0))); }
@@ -67,7 +66,6 @@ SOFTFOCUS_INLINE vm vf_equal(vf a, vf b) { return vceqq_f32(a, b); }
 SOFTFOCUS_INLINE vm vi_equal(vi a, vi b) { return vceqq_s32(a, b); }
 SOFTFOCUS_INLINE vm vm_and(vm a, vm b) { return vandq_u32(a, b); }
 SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return vorrq_u32(a, b); }
-SOFTFOCUS_INLINE vm vm_xor(vm a, vm b) { return veorq_u32(a, b); }
 SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return vbicq_u32(a, b); }
 SOFTFOCUS_INLINE int vm_any(vm a) { return vmaxvq_u32(a) != 0; }
 /* 16 bits of each lane, side by side */

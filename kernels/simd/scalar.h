@@ -84,7 +84,6 @@ SOFTFOCUS_INLINE vi vi_set1(int32_t x) { return x; }
 SOFTFOCUS_INLINE vi vi_lane_numbers(void) { return 0; } /* 0, 1, 2, ... */
 SOFTFOCUS_INLINE vi vi_add(vi a, vi b) { return (vi)((uint32_t)a + (uint32_t)b); }
 #define vi_shift_left(a, n) ((vi)((uint32_t)(a) << (n))) /* n a constant */
-SOFTFOCUS_INLINE vf vf_from_int(vi a) { return (float)a; }
 SOFTFOCUS_INLINE vi vf_bits(vf a)
 {
     vi bits;
@@ -107,7 +106,6 @@ SOFTFOCUS_INLINE vm vf_equal(vf a, vf b) { return a == b; }
 SOFTFOCUS_INLINE vm vi_equal(vi a, vi b) { return a == b; }
 SOFTFOCUS_INLINE vm vm_and(vm a, vm b) { return a && b; }
 SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return a || b; }
-SOFTFOCUS_INLINE vm vm_xor(vm a, vm b) { return a != b; }
 SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return a && !b; } /* a and not b */
 SOFTFOCUS_INLINE int vm_any(vm a) { return a; }
 SOFTFOCUS_INLINE size_t vm_count(vm a) { return (size_t)a; } /* of the lanes set */
