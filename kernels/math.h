@@ -78,11 +78,19 @@ struct exp_parts {
 };
 
 /* scale: 2^(60 + k) for t = EXP_ROUND + k, but for a table's factor. quotient: exp(r) - 1, |r| <= ln2/2^(VF_TABLE_BITS + 1);
-   with a table exp(r) / c - 1, whose entries have the factor c. */
-SOFTFOCUS_INLINE struct exp_parts exp_parts(vf t, vf r)
+   with a table exp(r) / c - 1, whose entries have the factor c. `fine`, a constant: to 0.8 ulp with a table of 16, too, by one
+   more operation. */
+SOFTFOCUS_INLINE struct exp_parts exp_parts(vf t, vf r, int fine)
 {
     vi high = vi_shift_left(vf_bits(t), 23 - VF_TABLE_BITS);
+    (void)fine;
 #if VF_TABLE_BITS == 4
+    if (fine) {
+        vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP16_D4_Q4), vf_set1(SOFTFOCUS_EXP16_D4_Q3));
+        q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP16_D4_Q2));
+        q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP16_D4_Q1));
+        return (struct exp_parts){vi_lookup(vf_load_table(exp_table), vf_bits(t)), high, r, q, vf_set1(SOFTFOCUS_EXP16_D4_Q0)};
+    }
     vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP16_Q3), vf_set1(SOFTFOCUS_EXP16_Q2));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP16_Q1));
     return (struct exp_parts){vi_lookup(vf_load_table(exp_table), vf_bits(t)), high, r, q, vf_set1(SOFTFOCUS_EXP16_Q0)};
@@ -140,7 +148,7 @@ struct exp_terms {
    that form them. Without one z stops at a depth at which the bits of scale, whose exponent is past a float's least, have
    become negative; where its exponent is that of subnormals, scale is some number below 2^-126. NaN stays: by a comparison that
    is true for it, or by the order of the maximum's operands. */
-SOFTFOCUS_INLINE struct exp_terms exp_terms(vf z, struct exp_base base, int far)
+SOFTFOCUS_INLINE struct exp_terms exp_terms_to(vf z, struct exp_base base, int far, int fine)
 {
     if (far)
         z = vf_sub(z, base.origin);
@@ -150,7 +158,7 @@ SOFTFOCUS_INLINE struct exp_terms exp_terms(vf z, struct exp_base base, int far)
     z = vf_max(base.floor, z);
 #endif
     vf t = vf_mul_add(z, vf_set1(SOFTFOCUS_LOG2E), base.round);
-    struct exp_parts parts = exp_parts(t, reduce_ln2(z, vf_sub(t, base.round)));
+    struct exp_parts parts = exp_parts(t, reduce_ln2(z, vf_sub(t, base.round)), fine);
 #if VF_HAS_MASKS
     return (struct exp_terms){vf_from_bits(vi_add_where(above, parts.low, parts.high)),
                               vf_mul_add_where(above, parts.a, parts.b, parts.c)};
@@ -159,19 +167,12 @@ SOFTFOCUS_INLINE struct exp_terms exp_terms(vf z, struct exp_base base, int far)
 #endif
 }
 
+SOFTFOCUS_INLINE struct exp_terms exp_terms(vf z, struct exp_base base, int far) { return exp_terms_to(z, base, far, 0); }
+
 SOFTFOCUS_INLINE vf exp_of_terms(struct exp_terms terms) { return vf_mul_add(terms.scale, terms.quotient, terms.scale); }
 
-/* exp(z - m) / exp_unit(m), and with `low` what its last rounding left out. */
-SOFTFOCUS_INLINE vf exp_based_low(vf z, struct exp_base base, int far, vf *low)
-{
-    struct exp_terms terms = exp_terms(z, base, far);
-    vf e = exp_of_terms(terms);
-    if (low)
-        *low = vf_mul_add(terms.scale, terms.quotient, vf_sub(terms.scale, e));
-    return e;
-}
-
-SOFTFOCUS_INLINE vf exp_based(vf z, struct exp_base base, int far) { return exp_based_low(z, base, far, NULL); }
+/* exp(z - m) / exp_unit(m) */
+SOFTFOCUS_INLINE vf exp_based(vf z, struct exp_base base, int far) { return exp_of_terms(exp_terms(z, base, far)); }
 
 /* What sums of exp_based are multiplied by to be those of exp(z - m): 2^-60 exp(-r), r what is left of m. By Taylor's
    series: with a table to 2^-28 (|r| <= 0.044: degree 4 leaves 2^-29, and float's rounding of exp(-r) - 1 as much), without
@@ -193,11 +194,15 @@ SOFTFOCUS_INLINE vd exp_unit(vf m)
     return vd_mul_add(rest, inverse, inverse);
 }
 
-/* 2^60 exp(z) for z <= 0 */
+/* 2^60 exp(z) for z <= 0, and with `low` what its last rounding left out. */
 SOFTFOCUS_INLINE vf exp_of_negative_low(vf z, vf *low)
 {
     struct exp_base zero = {vf_set1(0.0f), vf_set1(-EXP_DEPTH), vf_set1(EXP_ROUND)}; /* exp_base of 0: no compiler folds that */
-    return exp_based_low(z, zero, 0, low);
+    struct exp_terms terms = exp_terms_to(z, zero, 0, 1);
+    vf e = exp_of_terms(terms);
+    if (low)
+        *low = vf_mul_add(terms.scale, terms.quotient, vf_sub(terms.scale, e));
+    return e;
 }
 
 SOFTFOCUS_INLINE vf exp_of_negative(vf z) { return exp_of_negative_low(z, NULL); }

@@ -112,18 +112,20 @@ SOFTFOCUS_INLINE vf modulator_power(const struct constants *c, const struct part
     return vf_mul_add(power, low, power);
 }
 
-/* q or q^2, with FMA: q = n / d, d = 1 + E, is corrected by what n - q d is, in which n and d have what their roundings left
-   out. So q^2 has half an ulp less of error than q's doubled, and takes fewer operations than a power. */
+/* 1 / (1 + E), corrected by what the rounding of d = 1 + E left out; and q^gamma. With FMA q or q^2 comes from q = n / d, which is
+   corrected by what n - q d is, in which n and d have what their roundings left out: an error of 1 ulp for q^2, by fewer
+   operations than a power takes. */
 SOFTFOCUS_INLINE void hard_modulator(const struct constants *c, enum modulator_form form, struct parts *parts)
 {
     vf one = vf_set1(1.0f), scale = vf_set1(EXP_SCALE), e = parts->e_scaled;
-    vf d = vf_add(scale, e), inverse = vf_div(one, d);
-    parts->inverse = inverse;
+    vf d = vf_add(scale, e), d_rest = vf_add(vf_sub(scale, d), e), inverse = vf_div(one, d);
+    if (VF_HAS_FMA)
+        d_rest = vf_add(d_rest, parts->e_rest);
+    parts->inverse = vf_neg_mul_add(vf_mul(inverse, d_rest), inverse, inverse);
     if (form == MODULATOR_ONE || form == MODULATOR_POWER || !VF_HAS_FMA) {
         parts->modulator = form == MODULATOR_ONE ? one : modulator_power(c, parts);
         return;
     }
-    vf d_rest = vf_add(vf_add(vf_sub(scale, d), e), parts->e_rest);
     vm easy = is_easy(parts);
     vf n = vf_select(easy, e, scale), q = vf_mul(n, inverse);
     vf lack = vf_neg_mul_add(q, d_rest, vf_neg_mul_add(q, d, n));
