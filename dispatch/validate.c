@@ -230,11 +230,6 @@ static inline __attribute__((always_inline)) int64_t index_of_type(const void *i
     return type == SOFTFOCUS_I64 ? ((const int64_t *)index)[i] : ((const int32_t *)index)[i];
 }
 
-static int64_t index_at(const softfocus_targets *targets, size_t position)
-{
-    return index_of_type(targets->index, targets->index_type, position);
-}
-
 /* Whether all are in range: neither a class nor what is left to the last one has its sign set. A third of the operations of
    what follows, and ones that a compiler vectorises with SSE2. */
 static inline __attribute__((always_inline)) int all_in_range(const void *index, softfocus_index_type type, size_t begin, size_t end,
@@ -287,7 +282,7 @@ softfocus_status softfocus_check_index(const softfocus_targets *targets, size_t 
         return SOFTFOCUS_OK;
     sums->weight = 0.0;
     for (size_t position = 0; position < positions; position++) {
-        int64_t class = index_at(targets, position);
+        int64_t class = index_of_type(index, targets->index_type, position);
         if (class == options->ignore_index)
             continue;
         blame->position = position;
