@@ -30,6 +30,11 @@ struct softfocus_view {
     ptrdiff_t outer_stride, class_stride, inner_stride;
 };
 
+/* Results of a call that are so many bytes go past the caches, where an ISA has stores for that: kernels/positions.h. */
+#ifndef SOFTFOCUS_STREAM_BYTES /* fuzzers, whose tensors are small, and tests on an emulated CPU are built with less */
+#define SOFTFOCUS_STREAM_BYTES ((size_t)6 << 20)
+#endif
+
 /* ---- Rows that several calls share, each of which has a piece
  *
  * Elements of a row that have a sum of their own; a row's is the sum of these, in their order, whether one call adds them or

@@ -45,14 +45,10 @@ SOFTFOCUS_INLINE size_t before_line(const real *p, size_t count)
     return past ? smaller(STREAM_STEP - past, count) : 0;
 }
 
-#ifndef STREAM_BYTES /* fuzzers, whose tensors are small, are built with less */
-#define STREAM_BYTES ((size_t)6 << 20)
-#endif
-
-/* Whether a call has more results than a core has of cache: STREAM_BYTES. */
+/* Whether a call has more results than a core has of cache. */
 SOFTFOCUS_INLINE int exceeds_caches(const struct softfocus_shape *shape)
 {
-    return shape->outer * shape->inner >= STREAM_BYTES / sizeof(real) / shape->classes;
+    return shape->outer * shape->inner >= SOFTFOCUS_STREAM_BYTES / sizeof(real) / shape->classes;
 }
 
 /* Whether results go past the caches: where a call has more of them than a core has of cache. A store into a cache reads the

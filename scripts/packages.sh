@@ -69,8 +69,7 @@ need_build()
 
 # The two fuzzers, in build-fuzz/, with clang. Comparisons are not traced: decode.c makes calls from any bytes, so that there is
 # nothing to guess, and it costs half the speed. debugoptimized: a fuzzer wants speed, and a finding a readable trace.
-# STREAM_BYTES (kernels/positions.h): so that results of 2 KB and more go past the caches; SOFTFOCUS_ROW_PIECE
-# (kernels/kernels.h): so that a row of 8192 classes and more has several pieces, and threads share it.
+# SOFTFOCUS_STREAM_BYTES (kernels/kernels.h): so that results of 2 KB and more go past the caches; SOFTFOCUS_ROW_PIECE: so that a row of 8192 classes and more has several pieces, and threads share it.
 # lundef: the sanitizers' symbols come with programs.
 # shellcheck disable=SC2034
 fuzz_packages=(clang llvm)
@@ -78,9 +77,18 @@ need_fuzzers()
 {
     local build_targets=(tests/fuzz/softfocus-fuzz-kernels tests/fuzz/softfocus-fuzz-npy)
     CC=clang CXX=clang++ need_build build-fuzz --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
-        '-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-coverage=trace-cmp -DSTREAM_BYTES=2048 -DSOFTFOCUS_ROW_PIECE=1024' \
+        '-Dc_args=-fsanitize=fuzzer-no-link -fno-sanitize-coverage=trace-cmp -DSOFTFOCUS_STREAM_BYTES=2048 -DSOFTFOCUS_ROW_PIECE=1024' \
         -Dtests=enabled -Dtools=disabled \
         -Dbench=disabled -Dexamples=disabled
+}
+
+# The tests for an emulated CPU, in build-emulate/: results go past the caches from 384 KB on (tests/tests.h).
+need_emulated_tests()
+{
+    local build_targets=(tests/softfocus-tests)
+    say "building in build-emulate"
+    CC=gcc CXX=g++ need_build build-emulate --buildtype=release --werror -Dtests=enabled -Dtools=disabled -Dbench=disabled \
+        -Dexamples=disabled -Dc_args=-DSOFTFOCUS_STREAM_BYTES=393216
 }
 
 # What building, testing and the benchmark need on the machine itself.

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "kernels/kernels.h"
 #include "tests.h"
 
 enum { MAX_TESTS = 2048, MAX_FILTERS = 16, EXIT_SKIPPED = 77 };
@@ -83,6 +84,14 @@ void softfocus_test_note(const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     print_message("             %s\n", text);
+}
+
+size_t softfocus_test_outer(size_t outer, size_t classes, size_t inner)
+{
+    const size_t usual = (size_t)6 << 20;
+    if (outer * classes * inner * sizeof(float) < usual)
+        return outer;
+    return (outer * SOFTFOCUS_STREAM_BYTES + usual - 1) / usual;
 }
 
 uint64_t softfocus_test_seed(void)

@@ -78,7 +78,7 @@ static void for_specs(const softfocus_test *test, const size_t (*shapes)[3], siz
         for (size_t r = 0; r < (kernel->has_options ? COUNT(reductions) : 1); r++)
             for (size_t g = 0; g < (kernel->has_options ? COUNT(gammas) : 1); g++) {
                 softfocus_case_spec spec = softfocus_case_spec_defaults(kernel);
-                spec.outer = shapes[s][0];
+                spec.outer = softfocus_test_outer(shapes[s][0], shapes[s][1], shapes[s][2]);
                 spec.classes = shapes[s][1];
                 spec.inner = shapes[s][2];
                 spec.reduction = reductions[r];
@@ -381,7 +381,7 @@ static void by_place(const softfocus_test *test)
     softfocus_context context = softfocus_test_context(test->isa);
     for (size_t s = 0; s < COUNT(shapes); s++) {
         softfocus_case_spec spec = softfocus_case_spec_defaults(test->subject);
-        spec.outer = shapes[s].outer;
+        spec.outer = softfocus_test_outer(shapes[s].outer, shapes[s].classes, shapes[s].inner);
         spec.classes = shapes[s].classes;
         spec.inner = shapes[s].inner;
         spec.misalignment = shapes[s].misalignment;
@@ -409,7 +409,7 @@ static void by_layout(const softfocus_test *test)
     char text[512];
     for (size_t s = 0; s < COUNT(shapes); s++) {
         softfocus_case_spec spec = softfocus_case_spec_defaults(test->subject);
-        spec.outer = shapes[s][0];
+        spec.outer = softfocus_test_outer(shapes[s][0], shapes[s][1], shapes[s][2]);
         spec.classes = shapes[s][1];
         spec.inner = shapes[s][2];
         spec.input_layout = spec.output_layout = SOFTFOCUS_LAYOUT_TRANSPOSED;
@@ -451,7 +451,7 @@ static void by_sums(const softfocus_test *test)
     for (size_t s = 0; s < COUNT(shapes); s++) {
         softfocus_context context = softfocus_test_context(test->isa);
         softfocus_case_spec spec = softfocus_case_spec_defaults(test->subject);
-        spec.outer = shapes[s].outer;
+        spec.outer = softfocus_test_outer(shapes[s].outer, shapes[s].classes, shapes[s].inner);
         spec.classes = shapes[s].classes;
         spec.inner = shapes[s].inner;
         spec.output_layout = shapes[s].layout;

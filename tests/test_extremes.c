@@ -296,20 +296,21 @@ static void small_probabilities(const softfocus_test *test)
 /* Rows that share cache lines, past the caches, where one of two has a sum near the smallest float. */
 static void small_sums_beside_others(const softfocus_test *test)
 {
-    enum { ROWS = 1600, CLASSES = 1001 };
+    enum { CLASSES = 1001 };
+    const size_t rows = softfocus_test_outer(1600, CLASSES, 1);
     static const float sums[] = {1e-36f, 3.0f, -1e20f};
     softfocus_context context = softfocus_test_context(test->isa);
-    float *log_probs = calloc(3 * (size_t)ROWS * CLASSES, sizeof *log_probs), *above = log_probs + (size_t)ROWS * CLASSES;
-    float *grad = above + (size_t)ROWS * CLASSES;
-    softfocus_tensor p = softfocus_tensor_contiguous_const(log_probs, SOFTFOCUS_F32, ROWS, CLASSES, 1);
-    softfocus_tensor a = softfocus_tensor_contiguous_const(above, SOFTFOCUS_F32, ROWS, CLASSES, 1);
-    softfocus_tensor g = softfocus_tensor_contiguous(grad, SOFTFOCUS_F32, ROWS, CLASSES, 1);
-    for (size_t e = 0; e < (size_t)ROWS * CLASSES; e++)
+    float *log_probs = calloc(3 * rows * CLASSES, sizeof *log_probs), *above = log_probs + rows * CLASSES;
+    float *grad = above + rows * CLASSES;
+    softfocus_tensor p = softfocus_tensor_contiguous_const(log_probs, SOFTFOCUS_F32, rows, CLASSES, 1);
+    softfocus_tensor a = softfocus_tensor_contiguous_const(above, SOFTFOCUS_F32, rows, CLASSES, 1);
+    softfocus_tensor g = softfocus_tensor_contiguous(grad, SOFTFOCUS_F32, rows, CLASSES, 1);
+    for (size_t e = 0; e < rows * CLASSES; e++)
         log_probs[e] = -1.0f - (float)(e % 8);
-    for (size_t r = 0; r < ROWS; r++)
+    for (size_t r = 0; r < rows; r++)
         above[r * CLASSES + CLASSES / 2] = sums[r % COUNT(sums)];
     softfocus_test_expect_ok(softfocus_log_softmax_backward(&context, &p, &a, &g));
-    for (size_t e = 0; e < (size_t)ROWS * CLASSES; e++) {
+    for (size_t e = 0; e < rows * CLASSES; e++) {
         double term = exp((double)log_probs[e]) * (double)sums[e / CLASSES % COUNT(sums)];
         double bound = 4.0 * 0x1p-24 * (fabs((double)above[e]) + fabs(term)) + 0x1p-149;
         expect_near("gradient", e, grad[e], (double)above[e] - term, bound);
