@@ -230,7 +230,8 @@ static softfocus_status check_log_softmax_backward(const softfocus_tensor *log_p
     return status ? status : softfocus_check_overlap(grad_logits, grad_log_probs, 1, "grad_logits", blame);
 }
 
-static void take_piece_of_backward(void *piece, const void *args, size_t first, size_t count, struct softfocus_row_share *share)
+static void take_piece_of_backward(void *piece, const void *args, size_t first, size_t count,
+                                   struct softfocus_row_share *share)
 {
     struct softfocus_log_softmax_backward_args *own = piece;
     *own = *(const struct softfocus_log_softmax_backward_args *)args;
@@ -338,7 +339,10 @@ static double denominator(const softfocus_focal_options *options, double weight)
 }
 
 /* The gradient's scale: with nothing to average, gradients are 0. */
-static double gradient_scale(double divisor) { return divisor > 0.0 ? 1.0 / divisor < DBL_MAX ? 1.0 / divisor : DBL_MAX : 0.0; }
+static double gradient_scale(double divisor)
+{
+    return divisor > 0.0 ? 1.0 / divisor < DBL_MAX ? 1.0 / divisor : DBL_MAX : 0.0;
+}
 
 static struct softfocus_focal_args focal_args(const struct loss_call *call, double divisor)
 {

@@ -1,8 +1,8 @@
 /* The split of a problem over threads.
  *
  * The units are cut into chunks by the problem's shape alone. Each chunk's sum goes to a place of its own, and the caller
- * adds them in order: the same bits for any number of threads. A task takes a range of chunks. Where there are long rows, and
- * too few of them for the threads, all threads work on one row after the other, each on some pieces of it. */
+ * adds them in order: the same bits for any number of threads. A task takes a range of chunks. Where there are long rows,
+ * and too few of them for the threads, all threads work on one row after the other, each on some pieces of it. */
 #include "dispatch/run.h"
 
 #include "dispatch/dispatch.h"
@@ -10,11 +10,12 @@
 enum {
     CHUNK_MAX = 256,        /* partial sums, on the stack */
     CHUNK_ELEMENTS = 16384, /* some 5 us of work: the least worth handing to another thread */
-    MANY_CHUNKS = 8, /* more than these are longer: kernels lose time where one begins and ends (1.1 to 1.6 times, on Zen 4) */
+    /* More than these are longer: kernels lose time where one begins and ends (1.1 to 1.6 times, on Zen 4). */
+    MANY_CHUNKS = 8,
     LONG_CHUNK_ELEMENTS = 131072,
     SHARED_ELEMENTS = 4 * SOFTFOCUS_ROW_PIECE, /* see shares_rows */
-    MOST_PIECES = 64,        /* of a row, on the stack */
-    SHARED_THREADS = 4       /* for each row at least, where there are several */
+    MOST_PIECES = 64,                          /* of a row, on the stack */
+    SHARED_THREADS = 4                         /* for each row at least, where there are several */
 };
 
 struct split {
@@ -78,8 +79,8 @@ static size_t chunks_of(struct softfocus_work work)
 }
 
 /* parallel_for may run other work than ours, and make threads that inherit the environment. */
-static void in_threads(const softfocus_context *context, size_t tasks, void (*task)(void *argument, size_t index), void *argument,
-                       softfocus_fp_state *caller)
+static void in_threads(const softfocus_context *context, size_t tasks, void (*task)(void *argument, size_t index),
+                       void *argument, softfocus_fp_state *caller)
 {
     softfocus_fp_leave(*caller);
     context->parallel_for(context->pool, tasks, task, argument);
@@ -152,9 +153,9 @@ static void join_pieces(struct shared_row *row)
 }
 
 /* For a row of its own threads wait for each other two or three times, some 20 us (OpenMP, 16 threads, Emerald Rapids): what
-   50000 elements take in one. So rows are shared where that is less than what is saved. Times as fast as by rows: 1 x 131072 1.1
-   and 1.3 with 2 threads (Zen 4, Emerald Rapids), 2 with 4 to 16; 1 x 256000 1.3 and 2, 3 to 5; 2 x 256000 with 16 threads 3;
-   but 1 x 65536 0.9 to 1.4, and 4 x 131072 with 16 threads 0.7. */
+   50000 elements take in one. So rows are shared where that is less than what is saved. Times as fast as by rows: 1 x
+   131072 1.1 and 1.3 with 2 threads (Zen 4, Emerald Rapids), 2 with 4 to 16; 1 x 256000 1.3 and 2, 3 to 5; 2 x 256000 with
+   16 threads 3; but 1 x 65536 0.9 to 1.4, and 4 x 131072 with 16 threads 0.7. */
 static int shares_rows(const softfocus_context *context, struct softfocus_work work)
 {
     return work.take_piece && context->parallel_for && context->threads > 1 &&
@@ -163,8 +164,8 @@ static int shares_rows(const softfocus_context *context, struct softfocus_work w
 }
 
 /* The row `unit`; what the kernel returns for it. Not inlined, or each call would have its 20 KB on the stack. */
-static __attribute__((noinline, cold)) double share_row(const softfocus_context *context, const struct split *split, size_t unit,
-                                                       softfocus_fp_state *caller)
+static __attribute__((noinline, cold)) double share_row(const softfocus_context *context, const struct split *split,
+                                                        size_t unit, softfocus_fp_state *caller)
 {
     struct shared_row row = {.split = split, .unit = unit, .pieces = (split->work.cost - 1) / SOFTFOCUS_ROW_PIECE + 1};
     row.tasks = smaller(row.pieces, context->threads);

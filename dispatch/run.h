@@ -18,13 +18,14 @@ typedef double softfocus_invoke(const struct softfocus_kernels *kernels, const v
 #undef KERNEL
 
 /* Makes *piece the arguments for `count` elements of a row from element `first` on, of those for whole rows. */
-typedef void softfocus_take_piece(void *piece, const void *args, size_t first, size_t count, struct softfocus_row_share *share);
+typedef void softfocus_take_piece(void *piece, const void *args, size_t first, size_t count,
+                                  struct softfocus_row_share *share);
 
 struct softfocus_work {
     size_t units, cost; /* how many; the elements of one, about */
     size_t grain;       /* pieces for threads begin at its multiples */
-    int joins; /* a task's pieces are one call of the kernel, which returns no sum, and none of whose bits depends on where a piece
-                  begins, not even a NaN's: time is lost where one does (log-softmax: 1.05 to 1.15 times) */
+    int joins; /* a task's pieces are one call of the kernel, which returns no sum, and none of whose bits depends on where a
+                  piece begins, not even a NaN's: time is lost where one does (log-softmax: 1.05 to 1.15 times) */
     softfocus_take_piece *take_piece; /* NULL: threads cannot share a unit, */
     enum softfocus_step first_step;   /* or where that begins; STEP_MAX unless said */
 };

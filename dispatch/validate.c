@@ -232,8 +232,8 @@ static inline __attribute__((always_inline)) int64_t index_of_type(const void *i
 
 /* Whether all are in range: neither a class nor what is left to the last one has its sign set. A third of the operations of
    what follows, and ones that a compiler vectorises with SSE2. */
-static inline __attribute__((always_inline)) int all_in_range(const void *index, softfocus_index_type type, size_t begin, size_t end,
-                                                              size_t classes)
+static inline __attribute__((always_inline)) int all_in_range(const void *index, softfocus_index_type type, size_t begin,
+                                                              size_t end, size_t classes)
 {
     uint64_t signs = 0, last = (uint64_t)classes - 1;
     for (size_t i = begin; i < end; i++) {

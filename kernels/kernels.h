@@ -47,8 +47,8 @@ enum softfocus_step { SOFTFOCUS_STEP_MAX, SOFTFOCUS_STEP_SUM, SOFTFOCUS_STEP_RES
 
 enum { SOFTFOCUS_MOST_LANES = 16 };
 
-/* What a call is to do of one row (begin is that row, end the next), whose tensors and number of classes are those of a piece
-   of it; and what it gives: `best` and `group` after STEP_MAX, `sum` and `equal` after STEP_SUM, the results after
+/* What a call is to do of one row (begin is that row, end the next), whose tensors and number of classes are those of a
+   piece of it; and what it gives: `best` and `group` after STEP_MAX, `sum` and `equal` after STEP_SUM, the results after
    STEP_RESULTS. A step finds in its place what the steps before have given, of all pieces together. By lane: as many as the
    ISA has. */
 struct softfocus_row_share {

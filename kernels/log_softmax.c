@@ -264,8 +264,8 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
 {
     struct columns_state *state = opaque;
     struct columns_sums *result = sums;
-    /* Step by step, as one vector after the other is a chain of which a CPU overlaps two or three: 1.05 to 1.35 times as fast at
-       2 to 8 classes. */
+    /* Step by step, as one vector after the other is a chain of which a CPU overlaps two or three: 1.05 to 1.35 times as
+       fast at 2 to 8 classes. */
     for (size_t v = 0; v < batch->vectors; v++)
         state->rest[v] = rest_of(state->largest[v], state->rest[v], exp_unit(state->max[v]), vd_set1(0.0));
     for (size_t v = 0; v < batch->vectors; v++)

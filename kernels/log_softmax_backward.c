@@ -55,7 +55,8 @@ SOFTFOCUS_INLINE vd piece_sum(const real *g, size_t classes)
     return sum;
 }
 
-/* Of a row whose pieces have sums of their own, or, of one that several calls share, this piece's or what is known of all. */
+/* Of a row whose pieces have sums of their own, or, of one that several calls share, this piece's or what is known of
+   all. */
 SOFTFOCUS_SHARED double long_row_sum(const real *g, size_t classes, struct softfocus_row_share *share)
 {
     const size_t piece = SOFTFOCUS_ROW_PIECE;
@@ -90,7 +91,8 @@ SOFTFOCUS_INLINE void row_part(const real *log_probs, const real *g, size_t i, s
 }
 
 /* From element i on. clang loads constants anew in each turn: 1.4 times the time with one vector in a turn (AVX2). */
-SOFTFOCUS_INLINE void row_rest(const real *log_probs, const real *g, size_t i, size_t classes, struct weights weights, real *out)
+SOFTFOCUS_INLINE void row_rest(const real *log_probs, const real *g, size_t i, size_t classes, struct weights weights,
+                               real *out)
 {
 #ifdef __clang__
 #pragma clang loop unroll_count(4)
@@ -102,7 +104,8 @@ SOFTFOCUS_INLINE void row_rest(const real *log_probs, const real *g, size_t i, s
 
 /* From element i, which a cache line begins with, as many lines as there are, past the caches; the element after them. Pages
    from the third on: see fetch_pages. */
-SOFTFOCUS_INLINE size_t row_stream(const real *log_probs, const real *g, size_t i, size_t classes, struct weights weights, real *out)
+SOFTFOCUS_INLINE size_t row_stream(const real *log_probs, const real *g, size_t i, size_t classes, struct weights weights,
+                                   real *out)
 {
     while (i + GROUP <= classes) {
         size_t end = smaller(classes, i + PAGE);
@@ -128,7 +131,8 @@ SOFTFOCUS_INLINE void row_joint(const real *log_probs, const real *g, size_t hea
     for (size_t v = 0; v < STREAM_STEP; v += VF_LANES) {
         ptrdiff_t at = (ptrdiff_t)(head + v) - STREAM_STEP;
         vm theirs = lanes_before(at);
-        struct weights both = {vf_select(theirs, before.floor, weights.floor), vf_select(theirs, before.round, weights.round),
+        struct weights both = {vf_select(theirs, before.floor, weights.floor),
+                               vf_select(theirs, before.round, weights.round),
                                vf_select(theirs, before.minus_sum, weights.minus_sum)};
         vf_stream(out + at, gradient(vf_load(log_probs + at), vf_load(g + at), both));
     }
@@ -166,7 +170,8 @@ SOFTFOCUS_INLINE int streams_gradient(const struct softfocus_log_softmax_backwar
            args->grad_logits.data != args->grad_log_probs.data;
 }
 
-SOFTFOCUS_INLINE void rows_form(const struct softfocus_log_softmax_backward_args *args, size_t begin, size_t end, int streams)
+SOFTFOCUS_INLINE void rows_form(const struct softfocus_log_softmax_backward_args *args, size_t begin, size_t end,
+                                int streams)
 {
     int joins = streams && joins_rows(&args->shape, args->log_probs, args->grad_logits) &&
                 joins_rows(&args->shape, args->grad_log_probs, args->grad_logits);
@@ -182,7 +187,8 @@ SOFTFOCUS_INLINE void rows_form(const struct softfocus_log_softmax_backward_args
             const real *log_probs = element(args->log_probs, plan.outer, 0, inner);
             const real *g = element(args->grad_log_probs, plan.outer, 0, inner);
             struct softfocus_row_share *share = streams ? NULL : args->share;
-            before = row(log_probs, g, args->shape.classes, streams, joints, share, element(args->grad_logits, plan.outer, 0, inner));
+            before = row(log_probs, g, args->shape.classes, streams, joints, share,
+                         element(args->grad_logits, plan.outer, 0, inner));
         }
     }
 }

@@ -18,11 +18,11 @@
  * same bits by it.
  *
  * exp_based is scaled by 2^60: exp(-128) is then still a normal number, so that what is small loses no digits until the
- * final product, where 2^-60 is in exp_unit. From some way below m - 128 on, -inf included, it is 0: what it should be, 2^-185
- * at most, is 0 in float after a product with anything up to 2^35. And it is no small number for another reason: of that, the
- * products and results would be subnormal, for which Intel's CPUs take some 150 cycles each time. With elements at -inf, of a
- * vocabulary most of which is masked or past the end of a row, kernels took 3 to 12 times as long there (Emerald Rapids).
- * NaN in z or m gives NaN. Worst error found: see docs/accuracy.md. */
+ * final product, where 2^-60 is in exp_unit. From some way below m - 128 on, -inf included, it is 0: what it should be,
+ * 2^-185 at most, is 0 in float after a product with anything up to 2^35. And it is no small number for another reason: of
+ * that, the products and results would be subnormal, for which Intel's CPUs take some 150 cycles each time. With elements at
+ * -inf, of a vocabulary most of which is masked or past the end of a row, kernels took 3 to 12 times as long there (Emerald
+ * Rapids). NaN in z or m gives NaN. Worst error found: see docs/accuracy.md. */
 #define EXP_SCALE 0x1p60f
 #define EXP_SCALE_INVERSE 0x1p-60
 #define EXP_REACH 0x1p15f
@@ -78,8 +78,8 @@ struct exp_parts {
 };
 
 /* scale: 2^(60 + k) for t = EXP_ROUND + k, but for a table's factor. quotient: exp(r) - 1, |r| <= ln2/2^(VF_TABLE_BITS + 1);
-   with a table exp(r) / c - 1, whose entries have the factor c. `fine`, a constant: to 0.8 ulp with a table of 16, too, by one
-   more operation. */
+   with a table exp(r) / c - 1, whose entries have the factor c. `fine`, a constant: to 0.8 ulp with a table of 16, too, by
+   one more operation. */
 SOFTFOCUS_INLINE struct exp_parts exp_parts(vf t, vf r, int fine)
 {
     vi high = vi_shift_left(vf_bits(t), 23 - VF_TABLE_BITS);
@@ -89,7 +89,8 @@ SOFTFOCUS_INLINE struct exp_parts exp_parts(vf t, vf r, int fine)
         vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP16_D4_Q4), vf_set1(SOFTFOCUS_EXP16_D4_Q3));
         q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP16_D4_Q2));
         q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP16_D4_Q1));
-        return (struct exp_parts){vi_lookup(vf_load_table(exp_table), vf_bits(t)), high, r, q, vf_set1(SOFTFOCUS_EXP16_D4_Q0)};
+        return (struct exp_parts){vi_lookup(vf_load_table(exp_table), vf_bits(t)), high, r, q,
+                                  vf_set1(SOFTFOCUS_EXP16_D4_Q0)};
     }
     vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP16_Q3), vf_set1(SOFTFOCUS_EXP16_Q2));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP16_Q1));
@@ -146,8 +147,8 @@ struct exp_terms {
 
 /* With the same `far`: if 0, z - origin is not formed. Where z is too far down both are 0. A mask makes them so in the steps
    that form them. Without one z stops at a depth at which the bits of scale, whose exponent is past a float's least, have
-   become negative; where its exponent is that of subnormals, scale is some number below 2^-126. NaN stays: by a comparison that
-   is true for it, or by the order of the maximum's operands. */
+   become negative; where its exponent is that of subnormals, scale is some number below 2^-126. NaN stays: by a comparison
+   that is true for it, or by the order of the maximum's operands. */
 SOFTFOCUS_INLINE struct exp_terms exp_terms_to(vf z, struct exp_base base, int far, int fine)
 {
     if (far)
@@ -197,7 +198,8 @@ SOFTFOCUS_INLINE vd exp_unit(vf m)
 /* 2^60 exp(z) for z <= 0, and with `low` what its last rounding left out. */
 SOFTFOCUS_INLINE vf exp_of_negative_low(vf z, vf *low)
 {
-    struct exp_base zero = {vf_set1(0.0f), vf_set1(-EXP_DEPTH), vf_set1(EXP_ROUND)}; /* exp_base of 0: no compiler folds that */
+    /* exp_base of 0: no compiler folds that. */
+    struct exp_base zero = {vf_set1(0.0f), vf_set1(-EXP_DEPTH), vf_set1(EXP_ROUND)};
     struct exp_terms terms = exp_terms_to(z, zero, 0, 1);
     vf e = exp_of_terms(terms);
     if (low)
@@ -261,8 +263,8 @@ SOFTFOCUS_INLINE vf log1p_excess(vf e_scaled)
     return q;
 }
 
-/* Any NaN as one and the same: which of two an operation keeps depends on the order of its operands, and that is a compiler's
-   choice for either half of a vd. */
+/* Any NaN as one and the same: which of two an operation keeps depends on the order of its operands, and that is a
+   compiler's choice for either half of a vd. */
 SOFTFOCUS_INLINE vf one_nan(vf a) { return vf_select(vf_equal(a, a), a, vf_set1(__builtin_nanf(""))); }
 
 /* ---- The modulating factor: u^gamma, for u of [0, 1] (and for gammas of 0, 1 and 2 any u) */
@@ -275,7 +277,8 @@ SOFTFOCUS_INLINE vd vd_power(vd u, double gamma)
         return u;
     if (gamma == 2.0)
         return vd_mul(u, u);
-    vd power = vd_pow(vd_min(u, vd_set1(0x1p1000)), vd_set1(gamma)); /* of a number: which NaN pow gives depends on the lane */
+    /* Of a number: which NaN pow gives depends on the lane. */
+    vd power = vd_pow(vd_min(u, vd_set1(0x1p1000)), vd_set1(gamma));
     return vd_add(power, vd_sub(u, u));
 }
 

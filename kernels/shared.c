@@ -25,8 +25,8 @@ void tile_load_from(real *tile, struct softfocus_view view, struct batch batch, 
 }
 
 /* Short loops, in which each group looks for the hole. */
-SOFTFOCUS_RARE vd row_sum_far(const real *z, size_t classes, struct hole hole, float m, real *keep, struct softfocus_row_share *share,
-                              double *again)
+SOFTFOCUS_RARE vd row_sum_far(const real *z, size_t classes, struct hole hole, float m, real *keep,
+                              struct softfocus_row_share *share, double *again)
 {
     struct exp_base base = exp_base(vf_set1(m), 1);
     struct beside beside = {.keeps = keep != NULL, .keep = keep};

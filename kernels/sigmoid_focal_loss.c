@@ -72,8 +72,8 @@ struct result {
     vf loss, grad;
 };
 
-/* The form for y of 0 or 1, in steps, each of which has what it waits for from the one before. What may be small is scaled by
- * 2^60, and the last factor of a result has 2^-60, so that it rounds once even where it is subnormal. */
+/* The form for y of 0 or 1, in steps, each of which has what it waits for from the one before. What may be small is scaled
+ * by 2^60, and the last factor of a result has 2^-60, so that it rounds once even where it is subnormal. */
 struct parts {
     vf opposite;         /* -x */
     vf e_scaled, e_rest; /* 2^60 E, and with FMA what its rounding left out */
@@ -112,9 +112,9 @@ SOFTFOCUS_INLINE vf modulator_power(const struct constants *c, const struct part
     return vf_mul_add(power, low, power);
 }
 
-/* 1 / (1 + E), corrected by what the rounding of d = 1 + E left out; and q^gamma. With FMA q or q^2 comes from q = n / d, which is
-   corrected by what n - q d is, in which n and d have what their roundings left out: an error of 1 ulp for q^2, by fewer
-   operations than a power takes. */
+/* 1 / (1 + E), corrected by what the rounding of d = 1 + E left out; and q^gamma. With FMA q or q^2 comes from q = n / d,
+   which is corrected by what n - q d is, in which n and d have what their roundings left out: an error of 1 ulp for q^2, by
+   fewer operations than a power takes. */
 SOFTFOCUS_INLINE void hard_modulator(const struct constants *c, enum modulator_form form, struct parts *parts)
 {
     vf one = vf_set1(1.0f), scale = vf_set1(EXP_SCALE), e = parts->e_scaled;
@@ -211,8 +211,8 @@ SOFTFOCUS_INLINE struct result any_result(const struct constants *c, vf logit, v
     return result;
 }
 
-/* Vectors that are formed together, step by step, with what lies between two steps in the L1 cache: from z to the results is a
-   chain of some 150 cycles (of 300 in double), of which a CPU can overlap two or three when it takes one vector after the
+/* Vectors that are formed together, step by step, with what lies between two steps in the L1 cache: from z to the results is
+   a chain of some 150 cycles (of 300 in double), of which a CPU can overlap two or three when it takes one vector after the
    other. */
 enum { BLOCK = 16 };
 
@@ -359,7 +359,8 @@ SOFTFOCUS_SHARED void weighted_results(const struct constants *c, const struct l
     struct constants own = *c; /* which no store can change: they stay in registers */
     for (size_t v = 0; v < n; v++) {
         size_t first = i + v * VF_LANES;
-        results[v] = weighted_result(&own, vf_load(lines->targets.data + first), weights_load(&own, lines, first), &parts[v]);
+        results[v] =
+            weighted_result(&own, vf_load(lines->targets.data + first), weights_load(&own, lines, first), &parts[v]);
     }
 }
 

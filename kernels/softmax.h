@@ -114,20 +114,32 @@ SOFTFOCUS_INLINE vf but_largest(vf *largest, vf x)
  * Rows are worked on in batches: the maxima of all, their sums, the work per position (in vectors across rows), the results.
  */
 enum {
-    BATCH_SIZE = 4096,  /* elements: 16 KB, so that a batch with its results fits an L1 cache of 32 KB (the second read hits it), */
-    SMALL_BATCH = 2048, /* or with its results the next one. Which is best where was measured (Zen 4) */
-    STREAM_ROW = 512,  /* elements below which too many lines are written in two parts, with two rows, for rows to be streamed */
-    JOIN_ROWS = VF_LANES >= 8, /* whether a line that two rows share is written once, see begin_stream: log-softmax from memory 1.15
-                                  to 1.5 times as fast at 91 to 500 classes, 1.05 to 1.3 at 1000 (0.97 to 1.08 at 91 to 1000 while
-                                  nobody else wants memory, in huge pages); with SSE 1.0 to 1.07, for some kB */
-    ALIGNED_ROW = 128, /* elements from which on results are written by whole cache lines: 1.05 times as fast where rows are not
-                          aligned (1000 elements; at 80 it costs 4 %) */
-    FURTHER_ROW = VF_LANES >= 16 ? 128 : 512, /* elements from which on rows from memory are fetched two batches before: 1.1 to 1.3
-                                                 times as fast (log-softmax; with AVX2 0.94 at 128, 1.05 to 1.1 at 1000) */
-    CACHED_BESIDE = VF_LANES >= 8 /* whether results that stay in the caches are written beside the sums of the next batch as those
-                                     that stream are: arithmetic and the caches wait less for each other (1000 classes and more:
-                                     log-softmax 1.07 to 1.15 times as fast with AVX-512, 1.02 to 1.1 with AVX2, loss with gradient
-                                     1.02 to 1.17; 131072 and 256000 classes 1.1 to 1.3; SSE 0.93 to 1.04) */
+    /* Elements of a batch: 16 KB, so that it and its results fit an L1 cache of 32 KB (the second read hits it), or with its
+       results the next one, too. Which is best where was measured (Zen 4). */
+    BATCH_SIZE = 4096,
+    SMALL_BATCH = 2048,
+
+    /* Elements below which too many lines are written in two parts, with two rows, for rows to be streamed. */
+    STREAM_ROW = 512,
+
+    /* Whether a line that two rows share is written once, see begin_stream: log-softmax from memory 1.15 to 1.5 times as
+       fast at 91 to 500 classes, 1.05 to 1.3 at 1000 (0.97 to 1.08 at 91 to 1000 while nobody else wants memory, in huge
+       pages); with SSE 1.0 to 1.07, for some kB. */
+    JOIN_ROWS = VF_LANES >= 8,
+
+    /* Elements from which on results are written by whole cache lines: 1.05 times as fast where rows are not aligned (1000
+       elements; at 80 it costs 4 %). */
+    ALIGNED_ROW = 128,
+
+    /* Elements from which on rows from memory are fetched two batches before: 1.1 to 1.3 times as fast (log-softmax; with
+       AVX2 0.94 at 128, 1.05 to 1.1 at 1000). */
+    FURTHER_ROW = VF_LANES >= 16 ? 128 : 512,
+
+    /* Whether results that stay in the caches are written beside the sums of the next batch as those that stream are:
+       arithmetic and the caches wait less for each other (1000 classes and more: log-softmax 1.07 to 1.15 times as fast with
+       AVX-512, 1.02 to 1.1 with AVX2, loss with gradient 1.02 to 1.17; 131072 and 256000 classes 1.1 to 1.3; SSE 0.93 to
+       1.04). */
+    CACHED_BESIDE = VF_LANES >= 8
 };
 
 /* The row a batch further on; of the last batch's, some row that there is. */
@@ -147,8 +159,8 @@ SOFTFOCUS_INLINE int joins_rows(const struct softfocus_shape *shape, struct soft
 SOFTFOCUS_INLINE vm lanes_before(ptrdiff_t at) { return vm_first(at < 0 ? smaller((size_t)-at, VF_LANES) : 0); }
 
 /* `least`: elements from which on rows stream, where no line is written in two parts. */
-SOFTFOCUS_INLINE int streams_rows_to(const struct softfocus_shape *shape, struct softfocus_view in, struct softfocus_view out,
-                                     size_t least)
+SOFTFOCUS_INLINE int streams_rows_to(const struct softfocus_shape *shape, struct softfocus_view in,
+                                     struct softfocus_view out, size_t least)
 {
     size_t places = (uintptr_t)out.data / sizeof(real) | (size_t)out.outer_stride | (size_t)out.inner_stride;
     int own_lines = (places | shape->classes) % STREAM_STEP == 0; /* no line belongs to two rows */
@@ -314,7 +326,10 @@ struct row_write {
 enum { FIRST_PLACE = VF_LANES, ROW_PLACES = 2 * VF_LANES };
 
 /* When all of a batch's `count` rows are written, the last one is the row before the next batch. */
-SOFTFOCUS_INLINE void keep_last(float numbers[ROW_PLACES], size_t count) { numbers[FIRST_PLACE - 1] = numbers[FIRST_PLACE + count - 1]; }
+SOFTFOCUS_INLINE void keep_last(float numbers[ROW_PLACES], size_t count)
+{
+    numbers[FIRST_PLACE - 1] = numbers[FIRST_PLACE + count - 1];
+}
 
 /* One vector of results, those of element i on, from one of `from`. */
 typedef vf row_result(const struct row_write *write, vf x, size_t i);
@@ -441,8 +456,8 @@ struct beside {
     int keeps, fetches, writes;
     real *keep;              /* where the exponentials go */
     const real *near, *further; /* what is wanted soon, element by element: in the L1 cache, and in L2 */
-    struct row_write *write; /* a row of results, as far as it has whole groups, of which there may be none: stores wait while there
-                                is arithmetic to do, and the other way round */
+    struct row_write *write;    /* a row of results, as far as it has whole groups, of which there may be none: stores wait
+                                   while there is arithmetic to do, and the other way round */
     row_result *result;      /* how */
 };
 
@@ -570,8 +585,8 @@ SOFTFOCUS_INLINE vd whole_groups(const real *z, size_t skip, size_t count, int i
     return is_long ? vd_add(total, sum.sum) : sum.sum;
 }
 
-/* The same sum where m is so large that exp needs its far form, for all who need it (shared.c). `keep`, `share` and `again` may
- * be NULL. */
+/* The same sum where m is so large that exp needs its far form, for all who need it (shared.c). `keep`, `share` and `again`
+ * may be NULL. */
 #define row_sum_far SOFTFOCUS_INSTANCE(row_sum_far)
 vd row_sum_far(const real *z, size_t classes, struct hole hole, float m, real *keep, struct softfocus_row_share *share,
                double *again);
@@ -611,7 +626,8 @@ SOFTFOCUS_INLINE vf short_row_vector(const real *z, size_t at, size_t count, str
 SOFTFOCUS_INLINE vd short_row_sum_exp(const real *z, size_t classes, struct hole hole, struct exp_base base,
                                       const struct beside *beside, double *again)
 {
-    size_t whole = (classes - 1) / VF_LANES, at = whole * VF_LANES; /* vectors, before the last, which may have fewer elements */
+    size_t whole = (classes - 1) / VF_LANES; /* vectors, before the last, which may have fewer elements */
+    size_t at = whole * VF_LANES;
     vf rest[2] = {vf_set1(0.0f), vf_set1(0.0f)}, s[3] = {vf_set1(0.0f), vf_set1(0.0f), vf_set1(0.0f)};
     vf last, largest = vf_set1(MINUS_INFINITY);
     vd sum = vd_set1(0.0);
@@ -680,8 +696,8 @@ SOFTFOCUS_INLINE vd row_sum_exp(const real *z, size_t classes, int is_short, str
                     : long_row_sum_exp(z, classes, hole, base, beside, share, again);
 }
 
-/* The steps of a share for its maximum (shared.c): after STEP_MAX nothing is left to do. Later ones find there what is known of
- * the row, and where the group with the maximum begins in this piece, if it is there. */
+/* The steps of a share for its maximum (shared.c): after STEP_MAX nothing is left to do. Later ones find there what is known
+ * of the row, and where the group with the maximum begins in this piece, if it is there. */
 #define find_share_peak SOFTFOCUS_INSTANCE(find_share_peak)
 void find_share_peak(struct softfocus_row_share *share, const real *z, size_t classes, struct maxima *maxima, size_t *hole);
 

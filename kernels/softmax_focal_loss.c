@@ -116,8 +116,8 @@ SOFTFOCUS_INLINE struct focal focal_end(const struct softfocus_softmax_focal_arg
     result.loss = vd_mul(weighted, vd_select_less(zero, weight, nll, finite_nll)); /* a weight of 0 times inf is 0 */
     result.loss = vd_select_less(zero, live, result.loss, zero);
 
-    vd factor = vd_mul(vd_mul(weighted, vd_set1(args->focal.scale)),
-                       vd_mul_add(vd_min(vd_set1(0x1p1000), vd_set1(args->focal.gamma)), quotient, one)); /* finite: u^gamma may be 0 */
+    vd gamma = vd_min(vd_set1(0x1p1000), vd_set1(args->focal.gamma)); /* finite: u^gamma may be 0 */
+    vd factor = vd_mul(vd_mul(weighted, vd_set1(args->focal.scale)), vd_mul_add(gamma, quotient, one));
     result.at_target = one_nan(vd_narrow(vd_mul(factor, vd_sub(zero, u))));
     vd scaled = vd_mul(vd_mul(factor, inverse_sum), unit);
     vd tiny = vd_set1(FACTOR_TINY);
@@ -127,8 +127,8 @@ SOFTFOCUS_INLINE struct focal focal_end(const struct softfocus_softmax_focal_arg
 }
 
 /* Hands out the losses of `count` positions from `position` on, and adds them to *sum, but for the first `repeated`. */
-SOFTFOCUS_INLINE void keep_losses(const struct softfocus_softmax_focal_args *args, size_t position, size_t count, size_t repeated,
-                                  vd loss, vd *sum)
+SOFTFOCUS_INLINE void keep_losses(const struct softfocus_softmax_focal_args *args, size_t position, size_t count,
+                                  size_t repeated, vd loss, vd *sum)
 {
     vf added = vf_select(vm_first(repeated), vf_set1(0.0f), vf_set1(1.0f));
     *sum = vd_add(*sum, repeated ? vd_select_less(vd_set1(0.0), vd_widen(added), loss, vd_set1(0.0)) : loss);
@@ -146,7 +146,10 @@ struct unwritten {
     const real *scratch;
 };
 
-SOFTFOCUS_INLINE size_t target_of_row(const struct unwritten *rows, size_t r) { return (uint32_t)rows->target[FIRST_PLACE + r]; }
+SOFTFOCUS_INLINE size_t target_of_row(const struct unwritten *rows, size_t r)
+{
+    return (uint32_t)rows->target[FIRST_PLACE + r];
+}
 SOFTFOCUS_INLINE int is_live_row(const struct unwritten *rows, size_t r) { return rows->target[FIRST_PLACE + r] != -1; }
 
 SOFTFOCUS_INLINE void keep_last_row(struct unwritten *rows)
@@ -209,7 +212,8 @@ SOFTFOCUS_INLINE struct row_write write_of(const struct softfocus_softmax_focal_
                               .before = numbers_of(rows, FIRST_PLACE + r - 1)};
     write.from = plan->streams ? rows->scratch + r * scratch_step(write.classes) : write.to;
     if (plan->joins)
-        write.before_end = r > 0 ? write.from - scratch_step(write.classes) + write.classes : write.from; /* or the copy before the first row */
+        write.before_end = r > 0 ? write.from - scratch_step(write.classes) + write.classes
+                                 : write.from; /* or the copy before the first row */
     return write;
 }
 
@@ -394,7 +398,8 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
         if (peaks.count < last.count)
             write_rest_of_rows(args, plan, last, peaks.count);
         last.scratch = own;
-        for (size_t i = 0; plan.joins && i < STREAM_STEP; i++) /* as much of the last row as the next batch's first may share */
+        /* As much of the last row as the next batch's first may share. */
+        for (size_t i = 0; plan.joins && i < STREAM_STEP; i++)
             scratch[(number + 1) % 2][i] = own[(peaks.count - 1) * scratch_step(classes) + classes - STREAM_STEP + i];
         end_batch(args, &peaks, rest, &last, &sum);
         if (share && is_live(peaks.targets, 0)) { /* of the piece's elements, or none of them */
@@ -528,8 +533,8 @@ SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, cons
     for (size_t v = 0; v < batch->vectors; v++) {
         struct column_hole hole = {vi_load(state->targets[v].class), 0};
         vf none = vf_set1(0.0f);
-        state->rest[v] = columns_sum_exp(block, v, hole, state->max[v], block->whole && state->args->grad.data, finish_column,
-                                         &exchange, state->rest[v], &none);
+        state->rest[v] = columns_sum_exp(block, v, hole, state->max[v], block->whole && state->args->grad.data,
+                                         finish_column, &exchange, state->rest[v], &none);
     }
     *block->exchange = exchange;
 }
@@ -540,8 +545,8 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
     struct columns_sums *done = sums;
     done->units = state->of;
     state->sum = sums_from(state->sum, VF_LANES - batch->repeated); /* positions are so many lanes further on */
-    /* Step by step, as one vector after the other is a chain of which a CPU overlaps hardly two: 1.1 to 1.2 times as fast at 2
-       to 8 classes. What a step leaves lies where results will: there is no room for it beside them. */
+    /* Step by step, as one vector after the other is a chain of which a CPU overlaps hardly two: 1.1 to 1.2 times as fast at
+       2 to 8 classes. What a step leaves lies where results will: there is no room for it beside them. */
     for (size_t v = 0; v < batch->vectors; v++) {
         vd unit = exp_unit(state->max[v]);
         state->of[v].unit = unit;
@@ -555,8 +560,8 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
     for (size_t v = 0; v < batch->vectors; v++) {
         struct focal_parts parts = done->of[v].parts;
         struct focal result = focal_end(state->args, &state->targets[v], state->rest[v], state->of[v].unit, &parts);
-        keep_losses(state->args, batch->position + v * VF_LANES, batch_lanes(batch, v), v == 0 ? batch->repeated : 0, result.loss,
-                    &state->sum);
+        keep_losses(state->args, batch->position + v * VF_LANES, batch_lanes(batch, v), v == 0 ? batch->repeated : 0,
+                    result.loss, &state->sum);
         state->of[v].base = exp_base(state->max[v], 1);
         done->of[v].results = (struct column_results){state->targets[v], result.factor, result.at_target};
     }

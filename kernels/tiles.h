@@ -230,7 +230,8 @@ SOFTFOCUS_INLINE int wants_row_fetches(const struct column_tensors *tensors)
 }
 
 /* As many elements from position (outer, inner) on as make a line in the place of what vector v has of a class. */
-SOFTFOCUS_INLINE void fetch_rows(struct softfocus_view view, size_t outer, size_t inner, size_t classes, size_t v, size_t class)
+SOFTFOCUS_INLINE void fetch_rows(struct softfocus_view view, size_t outer, size_t inner, size_t classes, size_t v,
+                                 size_t class)
 {
     size_t at = (v * classes + class) * VF_LANES;
     if (view.data && at % FETCH_STEP == 0)
@@ -323,7 +324,8 @@ SOFTFOCUS_INLINE void packed_store(real *p, size_t classes, const vf columns[8])
 }
 
 /* A tile of planes has a class's positions side by side, as they come; any other a vector's classes. */
-SOFTFOCUS_INLINE struct columns tile_columns(real *tile, struct softfocus_view view, const struct batch *batch, size_t classes)
+SOFTFOCUS_INLINE struct columns tile_columns(real *tile, struct softfocus_view view, const struct batch *batch,
+                                             size_t classes)
 {
     return is_planes(view) ? (struct columns){tile, (ptrdiff_t)(batch->vectors * VF_LANES), VF_LANES}
                            : (struct columns){tile, VF_LANES, classes * VF_LANES};
@@ -460,7 +462,8 @@ SOFTFOCUS_INLINE void work_on_batch(const struct column_tensors *tensors, const 
     kernel->begin(state, batch);
     for (size_t pass = 0; pass < kernel->passes; pass++)
         for (size_t first = 0; first < classes; first += step) {
-            struct block block = {.first = first, .classes = smaller(step, classes - first), .whole = whole, .exchange = exchange};
+            struct block block = {
+                .first = first, .classes = smaller(step, classes - first), .whole = whole, .exchange = exchange};
             if (whole) {
                 block.in = tile_columns(tile, tensors->in, batch, classes);
                 block.in.data = columns_at(block.in, 0, first);
@@ -497,9 +500,10 @@ struct walk {
     struct softfocus_shape shape;
     size_t begin, end, width;
     int splits;  /* what is less than a vector in a run is a batch by itself */
-    int repeats; /* a run's last vector is filled up with positions before it, whose results are formed twice: log-softmax 1.15 to
-                    1.25 times as fast at 64 x 91 x 100 and 64 x 150 x 100, since parts of vectors have to be copied to be read,
-                    and are not exchanged. Not in place, where what they are formed of may be gone */
+    int repeats; /* a run's last vector is filled up with positions before it, whose results are formed twice:
+                    log-softmax 1.15 to 1.25 times as fast at 64 x 91 x 100 and 64 x 150 x 100, since parts of vectors have
+                    to be copied to be read, and are not exchanged. Not in place, where what they are formed of may be
+                    gone */
     struct run run;
     size_t start; /* of the next batch in the run */
 };
@@ -586,8 +590,9 @@ struct column_room {
 /* How a call goes over its positions. */
 struct column_plan {
     int whole, exchanges; /* whether a batch is in a tile, and whether tiles are exchanged */
-    size_t step; /* how many classes are a block to a pass. By the number of classes alone, since sums have other bits by other blocks:
-                    a tile may hold all where there are few positions, and there may be few because a batch was split */
+    /* How many classes are a block to a pass. By the number of classes alone, since sums have other bits by other blocks: a
+       tile may hold all where there are few positions, and there may be few because a batch was split. */
+    size_t step;
     struct walk walk;
 };
 
@@ -623,13 +628,15 @@ SOFTFOCUS_INLINE void for_columns(const struct column_tensors *tensors, size_t b
         struct batch next = next_batch(&plan.walk);
         struct exchange exchange = {.classes = 0};
         if (plan.exchanges)
-            exchange = exchange_of(tensors, &last, &batch, &next, plan.walk.width, room->tiles[others], NULL, room->sums[others]);
+            exchange =
+                exchange_of(tensors, &last, &batch, &next, plan.walk.width, room->tiles[others], NULL, room->sums[others]);
         int exchanged = to_exchange(&exchange);
         if (last.count > 0 && !exchanged)
             finish_batch(tensors, &last, plan.whole, plan.walk.width, kernel, room->sums[others], room->tiles[others], NULL);
         if (batch.count == 0)
             break;
-        work_on_batch(tensors, &batch, plan.whole, plan.step, loaded, kernel, room->state, room->sums[own], room->tiles[own], &exchange);
+        work_on_batch(tensors, &batch, plan.whole, plan.step, loaded, kernel, room->state, room->sums[own], room->tiles[own],
+                      &exchange);
         if (to_exchange(&exchange))
             kernel->exchange_all(&exchange);
         loaded = exchanged;
@@ -650,16 +657,19 @@ SOFTFOCUS_INLINE void for_two_columns(const struct column_tensors *tensors, size
     for (struct batch batch = next_batch(&plan.walk), next; batch.count > 0; batch = next) {
         struct exchange exchange = {.classes = 0};
         next = next_batch(&plan.walk);
-        work_on_batch(tensors, &batch, plan.whole, plan.step, loaded, kernel, room->state, room->sums[0], room->tiles[0], &exchange);
+        work_on_batch(tensors, &batch, plan.whole, plan.step, loaded, kernel, room->state, room->sums[0], room->tiles[0],
+                      &exchange);
         if (plan.whole && !loaded)
             tile_load(room->tiles[1], tensors->second, batch, tensors->shape.classes);
         if (plan.exchanges)
-            exchange = exchange_of(tensors, &batch, &batch, &next, plan.walk.width, room->tiles[0], room->tiles[1], room->sums[0]);
+            exchange =
+                exchange_of(tensors, &batch, &batch, &next, plan.walk.width, room->tiles[0], room->tiles[1], room->sums[0]);
         loaded = to_exchange(&exchange);
         if (loaded)
             kernel->exchange_all(&exchange);
         else
-            finish_batch(tensors, &batch, plan.whole, plan.walk.width, kernel, room->sums[0], room->tiles[0], room->tiles[1]);
+            finish_batch(tensors, &batch, plan.whole, plan.walk.width, kernel, room->sums[0], room->tiles[0],
+                         room->tiles[1]);
     }
     if (tensors->streams)
         vf_stream_end();

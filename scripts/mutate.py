@@ -8,7 +8,8 @@
     scripts/mutate.py --list         the faults
 
 Needs what building needs (scripts/packages.sh). Works in build-mutation/, on a copy of the tree. One fault at a time and
-two jobs; 1 to 15 s each on two cores. Exit status 0: each fault chosen applies, builds and was caught.
+two jobs; 1 to 15 s each on two cores. Tests of an ISA that this CPU lacks run on an emulated one (scripts/emulate.sh), where
+they take a minute and more for each fault. Exit status 0: each fault chosen applies, builds and was caught.
 
 A fault is a piece of text that occurs exactly once in its file, and what it is replaced by. One that no longer applies is an
 error: whoever changed that line decides what the fault is now. Each build first runs the tests without a fault, which must
@@ -35,6 +36,8 @@ COPIED = ['meson.build', 'meson_options.txt', 'include', 'kernels', 'dispatch', 
           'bench', 'examples', 'README.md', 'LICENSE']
 EXIT_SKIPPED = 77
 TIMEOUT = 300  # seconds for one run of tests; without a fault they take 3 to 5 on a free core
+EMULATED_TIMEOUT = 7200  # and on an emulated CPU 10 minutes
+EMULATED_OPTIONS = ['-Dc_args=-DSOFTFOCUS_STREAM_BYTES=393216']  # as need_emulated_tests of scripts/packages.sh
 
 # The programs that a fault's runs may name, beside ISAs (and none), which are runs of softfocus-tests.
 TESTS = 'tests/softfocus-tests'
@@ -99,12 +102,22 @@ def run(command, **options):
     return done.returncode, done.stdout
 
 
-def first_failure(command, **options):
+def end(process):
+    """By SIGTERM first, at which emulate.sh ends its emulator."""
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def first_failure(command, timeout=TIMEOUT, **options):
     """Runs a test program until it says that a test failed, ends or hangs. What failed, or None."""
     process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                stdin=subprocess.DEVNULL, text=True, errors='replace', **options)
     hung = []
-    timer = threading.Timer(TIMEOUT, lambda: (hung.append(True), process.kill()))
+    timer = threading.Timer(timeout, lambda: (hung.append(True), end(process)))
     timer.start()
     started = 'its start'
     try:
@@ -112,13 +125,11 @@ def first_failure(command, **options):
             if match := re.match(r'\[ RUN      \] (\S+)$', line):
                 started = match[1]
             elif re.match(r'\[  FAILED  \] \S+/\S+$', line):
-                process.kill()
                 return started
         process.wait()
     finally:
         timer.cancel()
-        process.kill()
-        process.wait()
+        end(process)
     if hung:
         return f'{started} (hangs)'
     if process.returncode == EXIT_SKIPPED:
@@ -133,6 +144,7 @@ class Build:
         self.isas = isas
         self.tree = WORK / '-'.join(isas) / 'tree'
         self.folder = WORK / '-'.join(isas) / 'build'
+        self.emulated = []  # those of them that this CPU lacks
 
     def prepare(self):
         self.copy()
@@ -142,6 +154,10 @@ class Build:
             if status != 0:
                 raise Failure(f'meson failed:\n{output}')
         self.make(TESTS, FIRST_CALL)
+        self.emulated = [isa for isa in self.isas
+                         if run([self.folder / TESTS, '--isa', isa, '--filter', 'golden'])[0] == EXIT_SKIPPED]
+        if self.emulated:
+            run(['meson', 'configure', self.folder, *EMULATED_OPTIONS])
 
     def copy(self):
         """Files that have not changed keep their time, so that nothing is compiled for them."""
@@ -193,7 +209,11 @@ class Build:
             return first_failure([self.folder / SUBNORMAL]) and 'arithmetic on subnormal numbers'
         self.make(TESTS)
         words = [word for text in filters for word in ('--filter', text)]
-        return first_failure([self.folder / TESTS, '--isa', name, *words])
+        command = [self.folder / TESTS, '--isa', name, *words]
+        if name in self.emulated:
+            return first_failure([ROOT / 'scripts/emulate.sh', name, *command], timeout=EMULATED_TIMEOUT,
+                                 env={**os.environ, 'SOFTFOCUS_EMULATE_TIMEOUT': str(EMULATED_TIMEOUT)})
+        return first_failure(command)
 
     def caught_by(self, fault):
         path = self.tree / fault.file

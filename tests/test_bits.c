@@ -196,7 +196,8 @@ static void share(const softfocus_case_spec *spec, softfocus_case *instance, con
     context.parallel_for = at_once ? softfocus_parallel_threads : softfocus_parallel_reverse;
     expect_same(spec, "rows shared by threads", alone, run_instance(instance, &context), alone->count);
     if (record.calls != steps * spec->outer || record.tasks < 2 * record.calls)
-        softfocus_test_fail("%zu rows with %zu threads: %zu tasks in %zu calls", spec->outer, threads, record.tasks, record.calls);
+        softfocus_test_fail("%zu rows with %zu threads: %zu tasks in %zu calls", spec->outer, threads, record.tasks,
+                            record.calls);
 }
 
 static void shared_case(const softfocus_test *test, const softfocus_case_spec *spec)
@@ -237,7 +238,9 @@ static void by_shared_rows(const softfocus_test *test)
             }
             spec.reduction = k % 2 ? SOFTFOCUS_SUM : SOFTFOCUS_NONE;
             spec.class_weight = 1;
-            spec.targets = k % 3 == 2 ? SOFTFOCUS_TARGETS_IGNORED : k % 3 ? SOFTFOCUS_TARGETS_EASY : SOFTFOCUS_TARGETS_RANDOM;
+            spec.targets = k % 3 == 2 ? SOFTFOCUS_TARGETS_IGNORED
+                           : k % 3    ? SOFTFOCUS_TARGETS_EASY
+                                      : SOFTFOCUS_TARGETS_RANDOM;
             for (spec.gradient = 0; spec.gradient < 2 && k != COUNT(kinds) - 1; spec.gradient++)
                 shared_case(test, &spec);
         }
@@ -466,7 +469,8 @@ static void by_sums(const softfocus_test *test)
         for (spec.misalignment = 1; spec.misalignment < 16; spec.misalignment += 8)
             same_sum(&spec, &context, "misaligned", &sum);
         spec.misalignment = 0;
-        for (spec.in_place = 1; shapes[s].layout == spec.input_layout && spec.in_place <= spec.kernel->in_place_ways; spec.in_place++)
+        for (spec.in_place = 1; shapes[s].layout == spec.input_layout && spec.in_place <= spec.kernel->in_place_ways;
+             spec.in_place++)
             same_sum(&spec, &context, "in place", &sum);
         spec.in_place = 0;
         spec.gradient = 0;

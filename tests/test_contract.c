@@ -891,7 +891,8 @@ static void lowest_of_many(const softfocus_test *test)
     }
 }
 
-/* The mean is over the positions that are not ignored, however many there are and wherever those are. All losses are ln 2. */
+/* The mean is over the positions that are not ignored, however many there are and wherever those are. All losses are
+   ln 2. */
 static void mean_of_many(const softfocus_test *test)
 {
     enum { MANY = 5000 };

@@ -57,7 +57,8 @@ static void targets_outside(const softfocus_test *test)
             double v = p * (1.0 - y) + q * y, alpha = alphas[a] < 0.0 ? 1.0 : alphas[a] * y + (1.0 - alphas[a]) * (1.0 - y);
             double size = fabs(alpha) * v * v, slope = 2.0 * p * q / v * (1.0 - 2.0 * y) * ce;
             expect_near("loss", e, s.loss[e], alpha * v * v * ce, 1e-5 * size * fabs(ce));
-            expect_near("gradient", e, s.grad[e], alpha * v * v * (p - y + slope), 1e-5 * size * (fabs(p - y) + fabs(slope)));
+            expect_near("gradient", e, s.grad[e], alpha * v * v * (p - y + slope),
+                        1e-5 * size * (fabs(p - y) + fabs(slope)));
         }
     }
 }
@@ -120,8 +121,8 @@ static void neighbours(const softfocus_test *test)
             if (soft.targets[e] == hard.targets[e] &&
                 (memcmp(&soft.loss[e], &hard.loss[e], sizeof hard.loss[e]) != 0 ||
                  memcmp(&soft.grad[e], &hard.grad[e], sizeof hard.grad[e]) != 0))
-                softfocus_test_fail("case %zu, element %zu: %.9g and %.9g, by itself %.9g and %.9g", k, e, (double)soft.loss[e],
-                                    (double)soft.grad[e], (double)hard.loss[e], (double)hard.grad[e]);
+                softfocus_test_fail("case %zu, element %zu: %.9g and %.9g, by itself %.9g and %.9g", k, e,
+                                    (double)soft.loss[e], (double)soft.grad[e], (double)hard.loss[e], (double)hard.grad[e]);
     }
 }
 
@@ -156,7 +157,8 @@ static void powers_below_zero(const softfocus_test *test)
     memcpy(bits, s.loss, sizeof bits);
     for (size_t e = 0; e < s.count; e++)
         if (!isnan(s.loss[e]) || !isnan(s.grad[e]) || bits[e] != bits[0])
-            softfocus_test_fail("element %zu: %#lx, and %#lx of the first", e, (unsigned long)bits[e], (unsigned long)bits[0]);
+            softfocus_test_fail("element %zu: %#lx, and %#lx of the first", e, (unsigned long)bits[e],
+                                (unsigned long)bits[0]);
 }
 
 /* Together they make a usual gradient of a scale that a float has no digits for. */
@@ -207,7 +209,8 @@ static void small_normalizer(const softfocus_test *test)
         softfocus_test_expect_ok(softfocus_sigmoid_focal_loss(&context, &z, &t, &options, &loss, &g));
         for (size_t e = 0; e < MOST; e++) {
             double x = (double)logits[e], q = 1.0 / (1.0 + exp(x)), softplus = fmax(-x, 0.0) + log1p(exp(-fabs(x)));
-            double factor = alpha * pow(q, gamma) / cases[k].normalizer, expected = factor * (q + gamma * (1.0 - q) * softplus);
+            double factor = alpha * pow(q, gamma) / cases[k].normalizer,
+                   expected = factor * (q + gamma * (1.0 - q) * softplus);
             expect_near("gradient", e, grad[e], -expected, 6.5 * 0x1p-23 * expected + 6.5 * 0x1p-149);
             sum += factor * softplus;
         }
@@ -264,8 +267,8 @@ static void nan_at_target(const softfocus_test *test)
                 softfocus_test_expect_ok(softfocus_softmax_focal_loss(&context, &in, &targets, &options, &loss, &out));
                 for (size_t c = 0; c < classes; c++)
                     if (!isnan(grad[c]) || !isnan(loss))
-                        softfocus_test_fail("%zu classes, NaN at %zu, %g: gradient %zu is %g, the loss %g", classes, places[place], top,
-                                            c, (double)grad[c], (double)loss);
+                        softfocus_test_fail("%zu classes, NaN at %zu, %g: gradient %zu is %g, the loss %g", classes,
+                                            places[place], top, c, (double)grad[c], (double)loss);
             }
 }
 

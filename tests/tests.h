@@ -50,9 +50,9 @@ void softfocus_test_expect_ok(softfocus_status status);
 /* The program's seed (--seed). */
 uint64_t softfocus_test_seed(void);
 
-/* How many images (or rows, where inner is 1) a test takes that wants `outer`. Results of 6 MiB go past the caches, and a CPU that
-   is emulated takes minutes for them: where the library is built with less for that (SOFTFOCUS_STREAM_BYTES), as much less
-   of what exceeds 6 MiB. */
+/* How many images (or rows, where inner is 1) a test takes that wants `outer`. Results of 6 MiB go past the caches, and a
+   CPU that is emulated takes minutes for them: where the library is built with less for that (SOFTFOCUS_STREAM_BYTES), as
+   much less of what exceeds 6 MiB. */
 size_t softfocus_test_outer(size_t outer, size_t classes, size_t inner);
 
 /* Each adds the tests of one file. */

@@ -255,7 +255,8 @@ static void add_row(table *t, const json_t *benchmark, name_parts *previous)
 
 static void print_context(const json_t *context)
 {
-    printf("softfocus %s on %s\n", softfocus_bench_string(context, "softfocus_version"), softfocus_bench_string(context, "cpu_model"));
+    printf("softfocus %s on %s\n", softfocus_bench_string(context, "softfocus_version"),
+           softfocus_bench_string(context, "cpu_model"));
     printf("compiler: %s, %s\n", softfocus_bench_string(context, "compiler"), softfocus_bench_string(context, "flags"));
     puts("one thread; medians; GB/s: what a call has to read and write at least; x scalar: speed-up over "
          "scalar code;\nof roof: the share of what this CPU can do with these operations, or this memory\n");

@@ -13,7 +13,8 @@
 #define VF_LANES 1
 #define VF_HAS_FMA 0    /* whether vf_mul_add rounds once */
 #define VF_STREAMS 0    /* whether there are stores past the caches */
-#define VF_HAS_MASKS 0  /* whether a mask on an operation costs nothing; 0: there is no vf_not_less, nor a word with "where" */
+/* Whether a mask on an operation costs nothing; 0: there is no vf_not_less, nor a word with "where". */
+#define VF_HAS_MASKS 0
 #define VF_TABLE_BITS 0 /* exp by a table of 2^this entries; 0: there is no vi_lookup */
 
 typedef float vf;   /* VF_LANES floats */

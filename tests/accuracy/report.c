@@ -56,13 +56,14 @@ static void write_result(const softfocus_sweep_result *result, int every, FILE *
 static void write_functions(const softfocus_accuracy *accuracy, FILE *file)
 {
     int every = accuracy->sweep_options->every;
-    fprintf(file, "### Vector functions\n\n"
-                  "Against libm in double, and MPFR at 200 bits for every candidate for the worst and wherever the double "
-                  "could\nmistake the size of an ulp. %s Pairs and doubles are drawn,\nhalf of them where arguments "
-                  "are reduced the worst. On pairs with abs(m) < 2^15 the far form has the bits of the near\none. "
-                  "`exp(x - m)` is exactly 1 at x = m if m is 0 or abs(m) >= 2^15, and from x = m - 128 down what it is there.\n\n",
-            every ? "Every float of a domain is run, however small."
-                  : "A sample: of floats, all boundaries and a random part.");
+    fprintf(
+        file,
+        "### Vector functions\n\n"
+        "Against libm in double, and MPFR at 200 bits for every candidate for the worst and wherever the double "
+        "could\nmistake the size of an ulp. %s Pairs and doubles are drawn,\nhalf of them where arguments "
+        "are reduced the worst. On pairs with abs(m) < 2^15 the far form has the bits of the near\none. "
+        "`exp(x - m)` is exactly 1 at x = m if m is 0 or abs(m) >= 2^15, and from x = m - 128 down what it is there.\n\n",
+        every ? "Every float of a domain is run, however small." : "A sample: of floats, all boundaries and a random part.");
     fprintf(file, "| function | arguments | inputs | ISA | worst ulp | bound | at |\n|---|---|--:|---|--:|--:|---|\n");
     for (size_t i = 0; i < accuracy->result_count; i++)
         write_result(&accuracy->results[i], every, file);
@@ -112,12 +113,13 @@ static void write_worst_specs(const softfocus_accuracy *accuracy, FILE *file)
 static void write_kernels(const softfocus_accuracy *accuracy, FILE *file)
 {
     char specs[32];
-    fprintf(file, "\n### Kernels\n\n"
-                  "The worst of a random search: %s specs per kernel (shapes up to 100 000 classes, logits of every kind\n"
-                  "but NaN and infinity, gamma of 0, 0.5, 1, 1.5, 2, 3 and 5), each against the oracle, not reduced. Where the\n"
-                  "bound depends on gamma there is a row for each: 4 + 2 gamma. Targets of the sigmoid loss between 0 and 1 have\n"
-                  "rows of their own, with a bound of 1; the gradient's ulp is there that of the sum of its terms' magnitudes.\n"
-                  "One eps is 2^-24 (|g_c| + p_c sum |g_k|). What lies beyond its bound is bold.\n\n",
+    fprintf(file,
+            "\n### Kernels\n\n"
+            "The worst of a random search: %s specs per kernel (shapes up to 100 000 classes, logits of every kind\n"
+            "but NaN and infinity, gamma of 0, 0.5, 1, 1.5, 2, 3 and 5), each against the oracle, not reduced. Where the\n"
+            "bound depends on gamma there is a row for each: 4 + 2 gamma. Targets of the sigmoid loss between 0 and 1 have\n"
+            "rows of their own, with a bound of 1; the gradient's ulp is there that of the sum of its terms' magnitudes.\n"
+            "One eps is 2^-24 (|g_c| + p_c sum |g_k|). What lies beyond its bound is bold.\n\n",
             with_separators(accuracy->search_options->specs, specs));
     fprintf(file, "| kernel | output | unit | results | bound |");
     for (size_t i = 0; i < accuracy->search_options->isa_count; i++)

@@ -76,8 +76,8 @@ typedef enum softfocus_case_logits {
     SOFTFOCUS_LOGITS_ONE_NAN,  /* one NaN and one maximum per position: all pairs of places in turn */
     SOFTFOCUS_LOGITS_MANY_NAN, /* NaN of any bits among ordinary logits, in some positions none and in some several */
     SOFTFOCUS_LOGITS_UNIFORM,  /* of [-2 scale, 2 scale): made in a fifth of the time, for cases of millions */
-    SOFTFOCUS_LOGITS_TIE,      /* as UNIFORM; with HARD targets, alpha and gamma off, the bits of a sum of losses show the order in which
-                                  it was formed */
+    SOFTFOCUS_LOGITS_TIE, /* as UNIFORM; with HARD targets, alpha and gamma off, the bits of a sum of losses show the order
+                             in which it was formed */
     SOFTFOCUS_LOGITS_COUNT
 } softfocus_case_logits;
 

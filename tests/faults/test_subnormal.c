@@ -1,5 +1,5 @@
-/* softfocus-test-subnormal: no arithmetic on subnormal numbers where neither inputs nor results are subnormal. Many CPUs take
- * more than 100 cycles for an operation that has or makes one, so that kernels took 3 to 12 times as long on rows that
+/* softfocus-test-subnormal: no arithmetic on subnormal numbers where neither inputs nor results are subnormal. Many CPUs
+ * take more than 100 cycles for an operation that has or makes one, so that kernels took 3 to 12 times as long on rows that
  * do not fill their last vector, and on classes masked with -inf.
  * Built with the dispatcher of the library and watched/dispatch/fp.h. Exit status 0: none. */
 #include <fenv.h>
@@ -68,7 +68,8 @@ static void try_kernel(const softfocus_case_kernel *kernel, const softfocus_isa 
 /* That flags are seen: with logits 80 to 110 below the first, probabilities are subnormal. */
 static int sees_subnormal_results(const softfocus_isa *isa)
 {
-    float logits[] = {0.0f, -80.0f, -90.0f, -100.0f, -110.0f}, log_probs[5], ones[] = {1.0f, 0.0f, 0.0f, 0.0f, 0.0f}, grad[5];
+    float logits[] = {0.0f, -80.0f, -90.0f, -100.0f, -110.0f}, log_probs[5], ones[] = {1.0f, 0.0f, 0.0f, 0.0f, 0.0f},
+          grad[5];
     softfocus_context context = softfocus_context_defaults();
     context.isa = isa;
     softfocus_tensor in = softfocus_tensor_contiguous_const(logits, SOFTFOCUS_F32, 1, 5, 1);

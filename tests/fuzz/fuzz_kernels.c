@@ -316,7 +316,8 @@ static int sums_subnormals(const softfocus_fuzz_call *call, const softfocus_case
 {
     const softfocus_case_output_report *loss = &report->outputs[0];
     if (!softfocus_fuzz_is_loss(call) || call->options.reduction == SOFTFOCUS_NONE || report->output_count == 0 ||
-        !(loss->worst > loss->bound) || (report->output_count > 1 && !(report->outputs[1].worst <= report->outputs[1].bound)))
+        !(loss->worst > loss->bound) ||
+        (report->output_count > 1 && !(report->outputs[1].worst <= report->outputs[1].bound)))
         return 0;
     double terms = (double)(call->tensors[INPUT].outer * call->tensors[INPUT].classes * call->tensors[INPUT].inner);
     double error = fabs((double)loss->got - loss->expected);

@@ -36,7 +36,8 @@ static void check_header(const npy_header *header, size_t size)
         product *= header->shape[i]; /* may wrap around, but then one is 0 */
     expect(header->count == product, "count is not the product of the shape");
     expect(header->data_bytes == header->count * softfocus_npy_dtype_size(header->dtype), "bytes are not count elements");
-    expect(header->data_offset <= size && header->data_bytes == size - header->data_offset, "the elements do not end the file");
+    expect(header->data_offset <= size && header->data_bytes == size - header->data_offset,
+           "the elements do not end the file");
 }
 
 /* Written and read again, a header says the same. */
