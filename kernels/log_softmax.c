@@ -281,7 +281,7 @@ SOFTFOCUS_SELDOM void exchange_all(struct exchange *exchange) { exchange_rest(*e
 
 SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
 {
-    static const struct column_kernel kernel = {2, begin_columns, take_columns, end_columns, finish_column, exchange_all};
+    static const struct column_kernel kernel = {2, 0, begin_columns, take_columns, end_columns, finish_column, exchange_all};
     struct column_tensors tensors = {args->shape, args->logits, {NULL, 0, 0, 0}, args->log_probs,
                                      streams_to(&args->shape, args->logits, args->log_probs)};
     struct columns_state state;

@@ -269,7 +269,7 @@ SOFTFOCUS_SHARED void exchange_all(struct exchange *exchange) { exchange_rest(*e
 
 SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_backward_args *args, size_t begin, size_t end)
 {
-    static const struct column_kernel kernel = {1, begin_columns, take_columns, end_columns, finish_column, exchange_all};
+    static const struct column_kernel kernel = {1, 1, begin_columns, take_columns, end_columns, finish_column, exchange_all};
     struct column_tensors tensors = {args->shape, args->grad_log_probs, args->log_probs, args->grad_logits,
                                      streams_gradient(args)};
     struct columns_state state;

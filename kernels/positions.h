@@ -20,6 +20,14 @@ SOFTFOCUS_INLINE real *element(struct softfocus_view view, size_t outer, size_t 
 
 SOFTFOCUS_INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
+/* A stride, by which the addresses of several rows are formed anew in each turn of a loop. Else gcc keeps an address for
+   each row, in memory where they are eight. */
+SOFTFOCUS_INLINE ptrdiff_t fresh(ptrdiff_t stride)
+{
+    __asm__("" : "+r"(stride));
+    return stride;
+}
+
 /* Positions that share their outer index: (outer, inner) to (outer, inner + count - 1). */
 struct run {
     size_t outer, inner, count;

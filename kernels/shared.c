@@ -1,22 +1,30 @@
 /* What the kernels of an ISA share and call: too long for a copy in each, which would be no faster. */
 #include "kernels/softmax.h"
 
+SOFTFOCUS_INLINE void store4(real *p, const vf a[4])
+{
+    SOFTFOCUS_UNROLL_SHORT
+    for (size_t i = 0; i < 4; i++)
+        vf_store(p + i * VF_LANES, a[i]);
+}
+
 void tile_load_from(real *tile, struct softfocus_view view, struct batch batch, size_t first, size_t classes, size_t v)
 {
     struct columns columns = tile_columns(tile, view, &batch, classes);
-    for (; is_rows(view) && (v + 1) * VF_LANES <= batch.count; v++)
-        for (size_t k = 0; k < classes; k += 4) {
-            const real *source = element(view, batch.outer, first + k, batch.inner + v * VF_LANES);
-            real *target = tile + (v * classes + k) * VF_LANES;
-            vf column[4];
-            if (k + 4 <= classes)
-                vf_load_columns(source, view.inner_stride, 4, column);
-            else
-                vf_load_columns(source, view.inner_stride, classes - k, column);
-            SOFTFOCUS_UNROLL_SHORT
-            for (size_t c = 0; c < 4; c++)
-                vf_store(target + c * VF_LANES, column[c]);
+    for (; is_rows(view) && (v + 1) * VF_LANES <= batch.count; v++) {
+        const real *source = element(view, batch.outer, first, batch.inner + v * VF_LANES);
+        real *target = tile + v * classes * VF_LANES;
+        vf column[4];
+        size_t k = 0;
+        for (; k + 4 <= classes; k += 4, target += 4 * VF_LANES) {
+            vf_load_columns(source + k, fresh(view.inner_stride), 4, column);
+            store4(target, column);
         }
+        if (k < classes) {
+            vf_load_columns(source + k, view.inner_stride, classes - k, column);
+            store4(target, column);
+        }
+    }
     for (size_t k = 0; k < classes; k++)
         for (size_t w = v; w < batch.vectors; w++)
             vf_store(columns_at(columns, w, k),

@@ -83,6 +83,7 @@ typedef vf column_result(const void *sums, vf x, vf y, size_t class, size_t v, i
    position, in `sums`; `finish` gives results. */
 struct column_kernel {
     size_t passes; /* of `take` */
+    int two;       /* whether there is a second tensor. Of a constant kernel: no code asks */
     void (*begin)(void *state, const struct batch *batch);
     void (*take)(void *state, const struct batch *batch, const struct block *block, size_t pass);
     void (*end)(void *state, void *sums, const struct batch *batch);
@@ -229,13 +230,14 @@ SOFTFOCUS_INLINE int wants_row_fetches(const struct column_tensors *tensors)
            has_no_gaps(tensors->out, classes) && classes * tensors->shape.inner >= FETCH_BYTES / sizeof(real);
 }
 
-/* As many elements from position (outer, inner) on as make a line in the place of what vector v has of a class. */
+/* From position (outer, inner) on as much as vector v has of `count` classes, in its place. */
 SOFTFOCUS_INLINE void fetch_rows(struct softfocus_view view, size_t outer, size_t inner, size_t classes, size_t v,
-                                 size_t class)
+                                 size_t class, size_t count)
 {
-    size_t at = (v * classes + class) * VF_LANES;
-    if (view.data && at % FETCH_STEP == 0)
-        __builtin_prefetch(element(view, outer, 0, inner) + at, 0, 2);
+    const real *from = element(view, outer, 0, inner) + (v * classes + class) * VF_LANES;
+    SOFTFOCUS_UNROLL_SHORT
+    for (size_t i = 0; i < count * VF_LANES; i += FETCH_STEP)
+        __builtin_prefetch(from + i, 0, 2);
 }
 
 /* Of one class: the lines of vector v of a batch at (outer, inner). */
@@ -377,16 +379,17 @@ SOFTFOCUS_INLINE void block_store(const struct column_tensors *tensors, const st
                                   const struct column_kernel *kernel, const void *sums, size_t next, size_t further)
 {
     struct softfocus_view out = tensors->out;
-    int two = tensors->second.data != NULL, whole = block->whole;
+    int two = kernel->two, whole = block->whole;
     ptrdiff_t stride = block->in.class_stride, second_stride = two ? block->second.class_stride : 0;
     size_t classes = block->classes, first = 0;
     vf zero = vf_set1(0.0f);
 #define FINISH(x, y, k, v, whole) kernel->finish(sums, vf_load(x), two ? vf_load(y) : zero, block->first + (k), v, whole)
-#define FETCH_ROWS(v, k)                                                                                               \
+#define FETCH_ROWS(v, k, count)                                                                                        \
     if (next) {                                                                                                        \
-        fetch_rows(tensors->in, batch->outer, batch->inner + next, classes, v, k);                                     \
-        fetch_rows(tensors->second, batch->outer, batch->inner + next, classes, v, k);                                 \
-        fetch_rows(out, batch->outer, batch->inner + next, classes, v, k);                                             \
+        fetch_rows(tensors->in, batch->outer, batch->inner + next, classes, v, k, count);                              \
+        if (two)                                                                                                       \
+            fetch_rows(tensors->second, batch->outer, batch->inner + next, classes, v, k, count);                      \
+        fetch_rows(out, batch->outer, batch->inner + next, classes, v, k, count);                                      \
     }
 #define STORE_PACKED(n)                                                                                                \
     for (; classes == n && is_packed(out, n) && (first + 1) * VF_LANES <= batch->count; first++) {                     \
@@ -407,21 +410,19 @@ SOFTFOCUS_INLINE void block_store(const struct column_tensors *tensors, const st
         vf column[4] = {zero, zero, zero, zero};
         size_t k = 0;
         for (; k + 4 <= classes; k += 4) {
+            ptrdiff_t from = fresh(stride), second_from = fresh(second_stride);
+            FETCH_ROWS(first, k, 4)
             SOFTFOCUS_UNROLL_SHORT
-            for (size_t c = 0; c < 4; c++, x += stride, y += second_stride) {
+            for (size_t c = 0; c < 4; c++, x += from, y += second_from)
                 column[c] = FINISH(x, y, k + c, first, whole);
-                FETCH_ROWS(first, k + c)
-            }
-            vf_store_columns(target + k, out.inner_stride, column, 4);
+            vf_store_columns(target + k, fresh(out.inner_stride), column, 4);
         }
         if (k < classes) {
+            FETCH_ROWS(first, k, 3)
             SOFTFOCUS_UNROLL
-            for (size_t c = 0; c < 3; c++, x += stride, y += second_stride) {
-                if (k + c == classes)
-                    break;
-                column[c] = FINISH(x, y, k + c, first, whole);
-                FETCH_ROWS(first, k + c)
-            }
+            for (size_t c = 0; c < 3; c++, x += stride, y += second_stride)
+                if (k + c < classes)
+                    column[c] = FINISH(x, y, k + c, first, whole);
             vf_store_columns(target + k, out.inner_stride, column, classes - k);
         }
     }
@@ -439,7 +440,8 @@ SOFTFOCUS_INLINE void block_store(const struct column_tensors *tensors, const st
                             batch_lanes(batch, v));
             if (further) {
                 fetch_line(tensors->in, batch->outer, class, batch->inner, v);
-                fetch_line(tensors->second, batch->outer, class, batch->inner, v);
+                if (two)
+                    fetch_line(tensors->second, batch->outer, class, batch->inner, v);
                 if (!streams)
                     fetch_line(out, batch->outer, class, batch->inner, v);
             }
@@ -489,7 +491,7 @@ SOFTFOCUS_INLINE void finish_batch(const struct column_tensors *tensors, const s
     for (size_t first = 0; tensors->out.data && first < classes; first += step) {
         struct block block = {.first = first, .classes = smaller(step, classes - first), .whole = whole};
         block.in = block_load(tile, &tensors->in, batch, &block);
-        if (tensors->second.data)
+        if (kernel->two)
             block.second = block_load(second_tile, &tensors->second, batch, &block);
         block_store(tensors, batch, &block, kernel, sums, next, further);
     }
