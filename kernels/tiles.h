@@ -501,6 +501,7 @@ SOFTFOCUS_INLINE void finish_batch(const struct column_tensors *tensors, const s
 struct walk {
     struct softfocus_shape shape;
     size_t begin, end, width;
+    size_t grain; /* of widths, in positions: a vector, or a line of results that go past the caches */
     int splits;  /* what is less than a vector in a run is a batch by itself */
     int repeats; /* a run's last vector is filled up with positions before it, whose results are formed twice:
                     log-softmax 1.15 to 1.25 times as fast at 64 x 91 x 100 and 64 x 150 x 100, since parts of vectors have
@@ -508,17 +509,29 @@ struct walk {
                     gone */
     struct run run;
     size_t start; /* of the next batch in the run */
+    size_t each;  /* positions of the run's batches, but for the last, which may have fewer */
 };
+
+/* Of a run in as few batches as there may be, which are as long as each other as far as the grain lets them: of two that
+   differ much, one is not exchanged beside the other. */
+SOFTFOCUS_INLINE size_t even_width(const struct walk *walk)
+{
+    size_t grain = walk->grain, width = walk->width - walk->width % grain;
+    size_t batches = (walk->run.count + width - 1) / width;
+    return (walk->run.count + batches * grain - 1) / (batches * grain) * grain;
+}
 
 /* Of no positions past the last. */
 SOFTFOCUS_INLINE struct batch next_batch(struct walk *walk)
 {
     if (walk->start == walk->run.count) {
         walk->start = walk->run.count = 0;
-        if (walk->begin < walk->end)
+        if (walk->begin < walk->end) {
             walk->run = take_run(walk->shape, &walk->begin, walk->end);
+            walk->each = even_width(walk);
+        }
     }
-    size_t count = smaller(walk->width, walk->run.count - walk->start);
+    size_t count = smaller(walk->each, walk->run.count - walk->start);
     if (walk->splits && count > VF_LANES)
         count -= count % VF_LANES;
     size_t repeated = (VF_LANES - count % VF_LANES) % VF_LANES;
@@ -612,6 +625,7 @@ SOFTFOCUS_INLINE struct column_plan column_plan(const struct column_tensors *ten
                               .begin = begin,
                               .end = end,
                               .width = plan.whole ? smaller(fit, room->width) : room->width,
+                              .grain = tensors->streams && fit > STREAM_STEP ? STREAM_STEP : VF_LANES,
                               .splits = !plan.whole,
                               .repeats = !in_place};
     return plan;
@@ -631,10 +645,10 @@ SOFTFOCUS_INLINE void for_columns(const struct column_tensors *tensors, size_t b
         struct exchange exchange = {.classes = 0};
         if (plan.exchanges)
             exchange =
-                exchange_of(tensors, &last, &batch, &next, plan.walk.width, room->tiles[others], NULL, room->sums[others]);
+                exchange_of(tensors, &last, &batch, &next, plan.walk.each, room->tiles[others], NULL, room->sums[others]);
         int exchanged = to_exchange(&exchange);
         if (last.count > 0 && !exchanged)
-            finish_batch(tensors, &last, plan.whole, plan.walk.width, kernel, room->sums[others], room->tiles[others], NULL);
+            finish_batch(tensors, &last, plan.whole, plan.walk.each, kernel, room->sums[others], room->tiles[others], NULL);
         if (batch.count == 0)
             break;
         work_on_batch(tensors, &batch, plan.whole, plan.step, loaded, kernel, room->state, room->sums[own], room->tiles[own],
@@ -665,12 +679,12 @@ SOFTFOCUS_INLINE void for_two_columns(const struct column_tensors *tensors, size
             tile_load(room->tiles[1], tensors->second, batch, tensors->shape.classes);
         if (plan.exchanges)
             exchange =
-                exchange_of(tensors, &batch, &batch, &next, plan.walk.width, room->tiles[0], room->tiles[1], room->sums[0]);
+                exchange_of(tensors, &batch, &batch, &next, plan.walk.each, room->tiles[0], room->tiles[1], room->sums[0]);
         loaded = to_exchange(&exchange);
         if (loaded)
             kernel->exchange_all(&exchange);
         else
-            finish_batch(tensors, &batch, plan.whole, plan.walk.width, kernel, room->sums[0], room->tiles[0],
+            finish_batch(tensors, &batch, plan.whole, plan.walk.each, kernel, room->sums[0], room->tiles[0],
                          room->tiles[1]);
     }
     if (tensors->streams)
