@@ -73,19 +73,32 @@ SOFTFOCUS_INLINE void leave_out(struct exp_group *group, size_t v, vm lanes)
         group->scale[v] = vf_select(lanes, vf_set1(0.0f), group->scale[v]);
 }
 
+/* Of what is added by itself: vector v's products, */
+SOFTFOCUS_INLINE void add_products(struct exp_sum *sum, const struct exp_group *group, size_t v)
+{
+    sum->rest[v % 2] = vf_mul_add(group->scale[v], group->quotient[v], sum->rest[v % 2]);
+}
+
+/* and all scales. */
+SOFTFOCUS_INLINE void add_scales(struct exp_sum *sum, const struct exp_group *group)
+{
+    const vf *scale = group->scale;
+    sum->sum = vd_add(sum->sum, vd_widen(add4(scale[0], scale[1], scale[2], scale[3])));
+}
+
 /* With `splits` (a constant, of no effect without a table) scales and products are added by themselves: to be settled after
    SETTLE_GROUPS, and in the end. Else terms are. */
 SOFTFOCUS_INLINE void add_group(struct exp_sum *sum, const struct exp_group *group, int splits)
 {
-    const vf *e = group->e, *scale = group->scale;
+    const vf *e = group->e;
     if (!VF_TABLE_BITS || !splits) {
         sum->sum = vd_add(sum->sum, vd_add(vd_widen(vf_add(e[0], e[1])), vd_widen(vf_add(e[2], e[3]))));
         return;
     }
-    sum->sum = vd_add(sum->sum, vd_widen(add4(scale[0], scale[1], scale[2], scale[3])));
+    add_scales(sum, group);
     SOFTFOCUS_UNROLL_SHORT
     for (size_t v = 0; v < 4; v++)
-        sum->rest[v % 2] = vf_mul_add(scale[v], group->quotient[v], sum->rest[v % 2]);
+        add_products(sum, group, v);
 }
 
 /* With the same `splits`. */
@@ -522,7 +535,8 @@ SOFTFOCUS_INLINE void row_group(const real *z, size_t classes, size_t i, struct 
     add_group(sum, &group, 0); /* what a row has beside its whole groups is too little to be worth settling */
 }
 
-/* A whole group without a hole. */
+/* A whole group without a hole. Products are added at once, so that no quotient is kept: rows of 1000 classes and more 1.02
+   to 1.035 times as fast with AVX2 and gcc, 0.97 to 1.0 with clang. */
 SOFTFOCUS_INLINE void whole_group(const real *z, size_t i, struct exp_base base, const struct beside *beside,
                                   struct exp_sum *sum)
 {
@@ -532,9 +546,14 @@ SOFTFOCUS_INLINE void whole_group(const real *z, size_t i, struct exp_base base,
         set_term(&group, v, vf_load(z + i + v * VF_LANES), base, 0);
         if (beside->keeps)
             vf_store(beside->keep + i + v * VF_LANES, group.e[v]);
+        if (VF_TABLE_BITS)
+            add_products(sum, &group, v);
         row_fetch(beside, i, v);
     }
-    add_group(sum, &group, 1);
+    if (VF_TABLE_BITS)
+        add_scales(sum, &group);
+    else
+        add_group(sum, &group, 1);
 }
 
 /* `count` of them: the hot loops. The group at `skip` is passed over. `is_long`: each piece of the row has a sum of its own
@@ -618,7 +637,6 @@ SOFTFOCUS_INLINE vf short_row_vector(const real *z, size_t at, size_t count, str
         vf_store(beside->keep + at, e);
     else if (beside->keeps)
         vf_store_part(beside->keep + at, e, count);
-    row_fetch(beside, at, 0);
     return scale;
 }
 
@@ -631,17 +649,17 @@ SOFTFOCUS_INLINE vd short_row_sum_exp(const real *z, size_t classes, struct hole
     vf rest[2] = {vf_set1(0.0f), vf_set1(0.0f)}, s[3] = {vf_set1(0.0f), vf_set1(0.0f), vf_set1(0.0f)};
     vf last, largest = vf_set1(MINUS_INFINITY);
     vd sum = vd_set1(0.0);
-    if (hole.by_value) {
+    if (hole.by_value)
         largest = row_load(z, classes, at);
-        row_fetch(beside, at, 0);
-    } else {
+    else
         last = short_row_vector(z, at, classes - at, hole, base, beside, &rest[1], &largest);
-    }
+    row_fetch(beside, at, 0);
     SOFTFOCUS_UNROLL
     for (size_t v = 0; v < SHORT_VECTORS - 1; v++) {
         if (v >= whole)
             continue;
         vf scale = short_row_vector(z, v * VF_LANES, VF_LANES, hole, base, beside, &rest[v % 2], &largest);
+        row_fetch(beside, 0, v);
         if (v % 4 == 3) {
             sum = vd_add(sum, vd_widen(add4(s[0], s[1], s[2], scale)));
             s[0] = s[1] = s[2] = vf_set1(0.0f);
