@@ -14,8 +14,8 @@ enum {
     MANY_CHUNKS = 8,
     LONG_CHUNK_ELEMENTS = 131072,
     SHARED_ELEMENTS = 4 * SOFTFOCUS_ROW_PIECE, /* see shares_rows */
-    MOST_PIECES = 64,                          /* of a row, on the stack */
-    SHARED_THREADS = 4                         /* for each row at least, where there are several */
+    MOST_PIECES = 64,  /* of a row, on the stack */
+    SHARED_THREADS = 4 /* for each row at least, where there are several */
 };
 
 struct split {

@@ -620,12 +620,13 @@ SOFTFOCUS_INLINE struct column_plan column_plan(const struct column_tensors *ten
     plan.step = fit >= TILE_LEAST ? tensors->shape.classes : BLOCK_CLASSES;
     plan.exchanges = plan.whole && is_planes(tensors->in) && (!tensors->second.data || is_planes(tensors->second)) &&
                      (!tensors->out.data || is_planes(tensors->out));
+    size_t width = plan.whole ? smaller(fit, room->width) : room->width;
     int in_place = tensors->out.data && (tensors->out.data == tensors->in.data || tensors->out.data == tensors->second.data);
     plan.walk = (struct walk){.shape = tensors->shape,
                               .begin = begin,
                               .end = end,
-                              .width = plan.whole ? smaller(fit, room->width) : room->width,
-                              .grain = tensors->streams && fit > STREAM_STEP ? STREAM_STEP : VF_LANES,
+                              .width = width,
+                              .grain = tensors->streams && width >= STREAM_STEP ? STREAM_STEP : VF_LANES,
                               .splits = !plan.whole,
                               .repeats = !in_place};
     return plan;

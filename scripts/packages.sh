@@ -69,7 +69,8 @@ need_build()
 
 # The two fuzzers, in build-fuzz/, with clang. Comparisons are not traced: decode.c makes calls from any bytes, so that there is
 # nothing to guess, and it costs half the speed. debugoptimized: a fuzzer wants speed, and a finding a readable trace.
-# SOFTFOCUS_STREAM_BYTES (kernels/kernels.h): so that results of 2 KB and more go past the caches; SOFTFOCUS_ROW_PIECE: so that a row of 8192 classes and more has several pieces, and threads share it.
+# SOFTFOCUS_STREAM_BYTES (kernels/kernels.h): so that results of 2 KB and more go past the caches; SOFTFOCUS_ROW_PIECE: so
+# that a row of 8192 classes and more has several pieces, and threads share it.
 # lundef: the sanitizers' symbols come with programs.
 # shellcheck disable=SC2034
 fuzz_packages=(clang llvm)
