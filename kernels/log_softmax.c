@@ -37,14 +37,13 @@ SOFTFOCUS_INLINE struct row_numbers numbers_of(const struct unwritten *rows, siz
     return (struct row_numbers){.a = vf_set1(rows->high[place]), .b = vf_set1(rows->low[place])};
 }
 
-SOFTFOCUS_INLINE struct row_write write_of(const struct softfocus_log_softmax_args *args, const struct row_plan *plan,
-                                           const struct unwritten *rows, size_t r)
+SOFTFOCUS_INLINE struct row_write write_of(const struct row_plan *plan, const struct unwritten *rows, size_t r)
 {
     size_t inner = rows->inner + r;
-    const real *from = element(args->logits, plan->outer, 0, inner);
+    const real *from = row_of(plan->in, inner);
     return (struct row_write){.from = from,
-                              .to = element(args->log_probs, plan->outer, 0, inner),
-                              .classes = args->shape.classes,
+                              .to = row_of(plan->out, inner),
+                              .classes = plan->classes,
                               .streams = plan->streams,
                               .of = numbers_of(rows, FIRST_PLACE + r),
                               .joins_before = joins_before(plan, inner),
@@ -55,11 +54,10 @@ SOFTFOCUS_INLINE struct row_write write_of(const struct softfocus_log_softmax_ar
 
 /* Of those from row `begin` on: what is not written beside a sum. Structs go by value, so that those of the caller may be in
    registers. */
-SOFTFOCUS_SHARED void write_rows(const struct softfocus_log_softmax_args *args, struct row_plan plan, struct unwritten rows,
-                                 size_t begin)
+SOFTFOCUS_SHARED void write_rows(struct row_plan plan, struct unwritten rows, size_t begin)
 {
     for (size_t r = begin; r < rows.count; r++) {
-        struct row_write write = write_of(args, &plan, &rows, r);
+        struct row_write write = write_of(&plan, &rows, r);
         write_row(&write, row_log_prob);
     }
 }
@@ -68,18 +66,18 @@ SOFTFOCUS_SHARED void write_rows(const struct softfocus_log_softmax_args *args, 
 struct peaks {
     size_t inner, count;
     struct maxima maxima;
+    size_t ahead, further; /* rows to what is wanted soon, of the next batch and of the one after it */
     size_t hole[VF_LANES]; /* the first element of the group that has the maximum; of short rows nothing */
 };
 
 /* Of the peaks->count rows from `inner` on. */
-SOFTFOCUS_INLINE void find_peaks(const struct softfocus_log_softmax_args *args, size_t outer, size_t inner, int is_short,
-                                 struct peaks *peaks)
+SOFTFOCUS_INLINE void find_peaks(const struct row_plan *plan, size_t inner, int is_short, struct peaks *peaks)
 {
-    size_t classes = args->shape.classes;
+    size_t classes = plan->classes;
     vi group[VF_LANES];
     peaks->inner = inner;
     for (size_t r = 0; r < peaks->count; r++) {
-        const real *z = element(args->logits, outer, 0, inner + r);
+        const real *z = row_of(plan->in, inner + r);
         peaks->maxima.best[r] = is_short ? row_max(z, classes) : row_max_group(z, classes, &group[r]);
     }
     set_maxima(&peaks->maxima, peaks->count);
@@ -93,30 +91,29 @@ SOFTFOCUS_INLINE void find_peaks(const struct softfocus_log_softmax_args *args, 
 SOFTFOCUS_INLINE void fetch_last_line(const real *row, size_t classes) { __builtin_prefetch(row + classes - 1, 1, 3); }
 
 /* The sum over row r, and beside it row r of the batch before, as far as that is still to be written. */
-SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, const struct row_plan *plan,
-                            const struct peaks *peaks, size_t r, int is_short, const struct unwritten *last, double *again)
+SOFTFOCUS_INLINE vd sum_row(const struct row_plan *plan, const struct peaks *peaks, size_t r, int is_short,
+                            const struct unwritten *last, struct softfocus_row_share *share, double *again)
 {
-    size_t classes = args->shape.classes, outer = plan->outer, batch = plan->batch;
+    size_t classes = plan->classes, inner = peaks->inner + r;
     int streams = plan->streams;
-    const real *z = element(args->logits, outer, 0, peaks->inner + r);
+    const real *z = row_of(plan->in, inner);
     float m = peaks->maxima.m[r];
     struct row_write write = {.streams = 0};
     vd sum;
     if (r < last->count) {
-        write = write_of(args, plan, last, r);
+        write = write_of(plan, last, r);
         begin_write(&write, row_log_prob);
     }
     if (row_is_far(m)) {
-        sum = row_sum_far(z, classes, (struct hole){0, m, 1}, m, NULL, args->share, again);
+        sum = row_sum_far(z, classes, (struct hole){0, m, 1}, m, NULL, share, again);
     } else {
         struct hole hole = {is_short ? 0 : peaks->hole[r], m, 1};
         struct exp_base base = base_of_row(&peaks->maxima, r);
         /* Wanted soon are a row of the next batch and the place of this row's results; from memory, which takes longer than
            a batch does and gives more at once than the L1 cache can wait for, a row of the batch after it, and nothing near
            but z. */
-        const real *next = element(args->logits, outer, 0, row_after(&args->shape, peaks->inner + r, batch));
-        const real *further = element(args->logits, outer, 0, row_after(&args->shape, peaks->inner + r, 2 * batch));
-        const real *results = element(args->log_probs, outer, 0, peaks->inner + r);
+        const real *next = row_of(plan->in, inner + peaks->ahead), *further = row_of(plan->in, inner + peaks->further);
+        const real *results = row_of(plan->out, inner);
         int past = streams && classes >= FURTHER_ROW;
         struct beside beside = {.fetches = 2, .near = past ? z : next, .further = past ? further : streams ? next : results,
                                 .writes = 1, .write = &write, .result = row_log_prob};
@@ -124,7 +121,7 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, const
             fetch_pages(results, classes);
         else if (streams)
             fetch_last_line(results, classes);
-        sum = row_sum_exp(z, classes, is_short, hole, base, &beside, args->share, again);
+        sum = row_sum_exp(z, classes, is_short, hole, base, &beside, share, again);
     }
     if (r < last->count)
         write_rest(&write, row_log_prob);
@@ -134,7 +131,9 @@ SOFTFOCUS_INLINE vd sum_row(const struct softfocus_log_softmax_args *args, const
 SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args, struct run run, int is_short, int streams)
 {
     size_t end = run.inner + run.count;
-    struct row_plan plan = {.outer = run.outer,
+    struct row_plan plan = {.in = rows_at(args->logits, run.outer),
+                            .out = rows_at(args->log_probs, run.outer),
+                            .classes = args->shape.classes,
                             .begin = run.inner,
                             .end = end,
                             .batch = rows_per_batch(args->shape.classes, streams ? SMALL_BATCH : BATCH_SIZE),
@@ -147,26 +146,28 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
         /* Maxima are found while the results before them wait for their logarithms. */
         peaks.count = smaller(plan.batch, end - inner);
         if (__builtin_expect(share != NULL, 0) && peaks.count > 0) {
-            const real *z = element(args->logits, run.outer, 0, inner);
+            const real *z = row_of(plan.in, inner);
             find_share_peak(share, z, args->shape.classes, &peaks.maxima, &peaks.hole[0]);
             peaks.inner = inner;
             if (share->step == SOFTFOCUS_STEP_MAX)
                 break;
         } else if (peaks.count > 0) {
-            find_peaks(args, run.outer, inner, is_short, &peaks);
+            find_peaks(&plan, inner, is_short, &peaks);
         }
         /* Results beside the next sums: short rows 1.02 to 1.07 times as fast; of longer ones see CACHED_BESIDE. */
         if (peaks.count == 0 || !(streams || is_short || CACHED_BESIDE)) {
-            write_rows(args, plan, last, 0);
+            write_rows(plan, last, 0);
             last.count = 0;
         }
         if (peaks.count == 0)
             break;
         vd rest[VF_LANES];
         double again[VF_LANES] = {0};
+        peaks.ahead = rows_ahead(&plan, inner, 1);
+        peaks.further = rows_ahead(&plan, inner, 2);
         size_t summed = is_past(share, SOFTFOCUS_STEP_SUM) ? 0 : peaks.count;
         for (size_t r = 0; r < summed; r++)
-            rest[r] = sum_row(args, &plan, &peaks, r, is_short, &last, &again[r]);
+            rest[r] = sum_row(&plan, &peaks, r, is_short, &last, share, &again[r]);
         if (__builtin_expect(share != NULL, 0)) {
             if (share->step == SOFTFOCUS_STEP_SUM) {
                 share->equal = again[0] + 1.0;
@@ -176,7 +177,7 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
             again[0] = share->equal - 1.0;
         }
         if (peaks.count < last.count)
-            write_rows(args, plan, last, peaks.count);
+            write_rows(plan, last, peaks.count);
         vd sums = reduce_add_rows(rest, peaks.count);
         vd others = rest_of(peaks.maxima.max, sums, peaks.maxima.unit, vd_load(again));
         struct normalizer norm = normalizer(peaks.maxima.max, vd_log1p(others));

@@ -177,18 +177,18 @@ SOFTFOCUS_INLINE void rows_form(const struct softfocus_log_softmax_backward_args
                 joins_rows(&args->shape, args->grad_log_probs, args->grad_logits);
     while (begin < end) {
         struct run run = take_run(args->shape, &begin, end);
-        struct row_plan plan = {.outer = run.outer, .begin = run.inner, .end = run.inner + run.count, .batch = 1,
-                                .streams = streams, .joins = joins};
+        struct row_plan plan = {.in = rows_at(args->log_probs, run.outer), .out = rows_at(args->grad_logits, run.outer),
+                                .classes = args->shape.classes, .begin = run.inner, .end = run.inner + run.count,
+                                .batch = 1, .streams = streams, .joins = joins};
+        struct rows second = rows_at(args->grad_log_probs, run.outer);
+        struct softfocus_row_share *share = streams ? NULL : args->share;
         struct weights before = row_weights(0.0);
         for (size_t inner = plan.begin; inner < plan.end; inner++) {
             if (streams && inner + 1 < plan.end)
-                fetch_pages(element(args->grad_logits, plan.outer, 0, inner + 1), args->shape.classes);
+                fetch_pages(row_of(plan.out, inner + 1), plan.classes);
             struct joints joints = {joins_before(&plan, inner), joins_next(&plan, inner), before};
-            const real *log_probs = element(args->log_probs, plan.outer, 0, inner);
-            const real *g = element(args->grad_log_probs, plan.outer, 0, inner);
-            struct softfocus_row_share *share = streams ? NULL : args->share;
-            before = row(log_probs, g, args->shape.classes, streams, joints, share,
-                         element(args->grad_logits, plan.outer, 0, inner));
+            before = row(row_of(plan.in, inner), row_of(second, inner), plan.classes, streams, joints, share,
+                         row_of(plan.out, inner));
         }
     }
 }

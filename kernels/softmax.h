@@ -155,12 +155,6 @@ enum {
     CACHED_BESIDE = VF_LANES >= 8
 };
 
-/* The row a batch further on; of the last batch's, some row that there is. */
-SOFTFOCUS_INLINE size_t row_after(const struct softfocus_shape *shape, size_t inner, size_t batch)
-{
-    return smaller(inner + batch, shape->inner - 1);
-}
-
 /* Whether rows lie one after the other, so that all results of a line that two of them share can be had at once. */
 SOFTFOCUS_INLINE int joins_rows(const struct softfocus_shape *shape, struct softfocus_view in, struct softfocus_view out)
 {
@@ -199,34 +193,44 @@ SOFTFOCUS_INLINE vf row_load(const real *z, size_t classes, size_t i)
 SOFTFOCUS_INLINE vf row_max(const real *z, size_t classes)
 {
     vf m[4] = {vf_set1(MINUS_INFINITY), vf_set1(MINUS_INFINITY), vf_set1(MINUS_INFINITY), vf_set1(MINUS_INFINITY)};
-    size_t i = 0;
-    for (; i + GROUP <= classes; i += GROUP)
+    const real *groups = z + classes / GROUP * GROUP, *whole = z + classes / VF_LANES * VF_LANES;
+    for (; z < groups; z += GROUP)
         SOFTFOCUS_UNROLL_SHORT
         for (size_t v = 0; v < 4; v++)
-            m[v] = vf_max(m[v], vf_load(z + i + v * VF_LANES));
-    for (; i < classes; i += VF_LANES)
-        m[0] = vf_max(m[0], row_load(z, classes, i));
+            m[v] = vf_max(m[v], vf_load(z + v * VF_LANES));
+    for (; z < whole; z += VF_LANES)
+        m[0] = vf_max(m[0], vf_load(z));
+    if (classes % VF_LANES > 0)
+        m[1] = vf_max(m[1], row_load(z, classes % VF_LANES, 0));
     return max4(m[0], m[1], m[2], m[3]);
+}
+
+/* By lane: the maximum of what *best has and m, and in *best_group which group it is of. */
+SOFTFOCUS_INLINE void note_max(vf m, vi group, vf *best, vi *best_group)
+{
+    *best_group = vi_select(vf_less(*best, m), group, *best_group);
+    *best = vf_max(m, *best); /* not vf_select: the mask would be in the chain from group to group */
 }
 
 /* The same, and in *group which group each lane's maximum is in: two operations more in four vectors. NaN is never the
    maximum (a group with NaN may be passed over whole: the sums become NaN in any case); where nothing exceeds -inf, the
-   group is the first. */
+   group is the first. The last group, which may have fewer elements, by itself: 1.02 to 1.06 times as fast (AVX2) as asking
+   at each. */
 SOFTFOCUS_INLINE vf row_max_group(const real *z, size_t classes, vi *group)
 {
     vf best = vf_set1(MINUS_INFINITY);
     vi best_group = vi_set1(0), number = vi_set1(0);
-    for (size_t i = 0; i < classes; i += GROUP) {
-        vf m = i + GROUP <= classes
-                   ? max4(vf_load(z + i), vf_load(z + i + VF_LANES), vf_load(z + i + 2 * VF_LANES),
-                          vf_load(z + i + 3 * VF_LANES))
-                   : max4(row_load(z, classes, i), row_load(z, classes, i + VF_LANES),
-                          row_load(z, classes, i + 2 * VF_LANES), row_load(z, classes, i + 3 * VF_LANES));
-        vm better = vf_less(best, m);
-        best = vf_max(m, best); /* not vf_select: the mask would be in the chain from group to group */
-        best_group = vi_select(better, number, best_group);
+    const real *whole = z + classes / GROUP * GROUP;
+    size_t more = classes % GROUP;
+    for (; z < whole; z += GROUP) {
+        vf m = max4(vf_load(z), vf_load(z + VF_LANES), vf_load(z + 2 * VF_LANES), vf_load(z + 3 * VF_LANES));
+        note_max(m, number, &best, &best_group);
         number = vi_add(number, vi_set1(1));
     }
+    if (more > 0)
+        note_max(max4(row_load(z, more, 0), row_load(z, more, VF_LANES), row_load(z, more, 2 * VF_LANES),
+                      row_load(z, more, 3 * VF_LANES)),
+                 number, &best, &best_group);
     *group = best_group;
     return best;
 }
@@ -314,11 +318,33 @@ struct row_numbers {
     vf special_result; /* which is this */
 };
 
+/* The rows of an outer index, or none. By value: any store of a vector may change what a call's arguments point at, for all
+   that the compiler knows, so that it formed each address anew (1.02 to 1.08 times as fast at 80 and 91 classes, AVX2). */
+struct rows {
+    real *data;
+    ptrdiff_t step; /* from row to row */
+};
+
+SOFTFOCUS_INLINE struct rows rows_at(struct softfocus_view view, size_t outer)
+{
+    return (struct rows){view.data ? element(view, outer, 0, 0) : NULL, view.inner_stride};
+}
+
+SOFTFOCUS_INLINE real *row_of(struct rows rows, size_t inner) { return rows.data + (ptrdiff_t)inner * rows.step; }
+
 /* How a run of rows is worked on. */
 struct row_plan {
-    size_t outer, begin, end, batch; /* the rows, from begin to end - 1, and how many at once */
-    int streams, joins;              /* whether results go past the caches, and then by joined rows (see begin_stream) */
+    struct rows in, out;
+    size_t classes;
+    size_t begin, end, batch; /* the rows, from begin to end - 1, and how many at once */
+    int streams, joins;       /* whether results go past the caches, and then by joined rows (see begin_stream) */
 };
+
+/* How far on the rows `batches` batches after that from row `inner` on are; 0 unless all are there. */
+SOFTFOCUS_INLINE size_t rows_ahead(const struct row_plan *plan, size_t inner, size_t batches)
+{
+    return plan->end - inner >= (batches + 1) * plan->batch ? batches * plan->batch : 0;
+}
 
 /* Whether the line that the row before ends in is left to this row, and this row's to the next. */
 SOFTFOCUS_INLINE int joins_before(const struct row_plan *plan, size_t inner) { return plan->joins && inner > plan->begin; }
@@ -728,8 +754,8 @@ SOFTFOCUS_INLINE vi class_number(size_t class) { return vi_set1((int32_t)(uint32
    to *at_target. */
 SOFTFOCUS_INLINE void columns_max(const struct block *block, size_t v, vf *max, const vi *target, vf *at_target)
 {
-    vf m[4] = {*max, *max, *max, *max};
-    vi number = class_number(block->first), targets[4]; /* less 0, 1, 2 and 3 */
+    vf m[4] = {*max, *max, *max, *max}, at = target ? *at_target : *max; /* not in memory, where each vector would go */
+    vi number = class_number(block->first), targets[4];                  /* less 0, 1, 2 and 3 */
     const real *z = columns_at(block->in, v, 0);
     ptrdiff_t stride = block->in.class_stride;
     size_t k = 0;
@@ -742,7 +768,7 @@ SOFTFOCUS_INLINE void columns_max(const struct block *block, size_t v, vf *max, 
             vf x = vf_load(z + (ptrdiff_t)c * stride);
             m[c] = vf_max(x, m[c]);
             if (target)
-                *at_target = vf_select(vi_equal(targets[c], number), x, *at_target);
+                at = vf_select(vi_equal(targets[c], number), x, at);
         }
         number = vi_add(number, vi_set1(4));
     }
@@ -750,13 +776,15 @@ SOFTFOCUS_INLINE void columns_max(const struct block *block, size_t v, vf *max, 
         vf x = vf_load(z);
         m[0] = vf_max(x, m[0]);
         if (target)
-            *at_target = vf_select(vi_equal(*target, number), x, *at_target);
+            at = vf_select(vi_equal(*target, number), x, at);
         number = vi_add(number, vi_set1(1));
     }
     *max = max4(m[0], m[1], m[2], m[3]);
+    if (target)
+        *at_target = at;
 }
 
-/* What a sum leaves out in each lane: a class by its number, or (`max`, a constant) the maximum. */
+/* What a sum leaves out in each lane: a class, by how far it is from the next one, or (`max`, a constant) the maximum. */
 struct column_hole {
     vi class;
     int max;
@@ -769,12 +797,12 @@ struct column_sum {
     size_t class, end;
     struct column_hole hole;
     vf m;
-    int keeps; /* a constant: exponentials take the place of what they are of */
+    int keeps; /* exponentials take the place of what they are of */
 };
 
-/* The sum over the next `n` classes, of `most`, a constant of up to four. */
+/* The sum over the next `n` classes, of `most`, a constant of up to four. `keeps`: a constant where speed depends on it. */
 SOFTFOCUS_INLINE void columns_group(const struct column_sum *of, size_t n, size_t most, struct exp_base base, int far,
-                                    struct exp_sum *sum, vf *largest)
+                                    int keeps, struct exp_sum *sum, vf *largest)
 {
     struct exp_group group;
     SOFTFOCUS_UNROLL
@@ -785,10 +813,10 @@ SOFTFOCUS_INLINE void columns_group(const struct column_sum *of, size_t n, size_
         real *z = of->z + (ptrdiff_t)c * of->stride;
         vf x = vf_load(z);
         set_term(&group, c, of->hole.max ? but_largest(largest, x) : x, base, far);
-        if (of->keeps)
+        if (keeps)
             vf_store(z, group.e[c]);
         if (!of->hole.max)
-            leave_out(&group, c, vi_equal(of->hole.class, class_number(of->class + c)));
+            leave_out(&group, c, vi_equal(of->hole.class, vi_set1((int32_t)c)));
     }
     add_group(sum, &group, COLUMNS_SPLIT);
 }
@@ -799,11 +827,14 @@ SOFTFOCUS_INLINE void next_group(struct column_sum *of, struct exp_base base, in
 {
     size_t n = smaller(of->end - of->class, 4);
     if (far)
-        columns_group(of, n, 4, base, far, sum, largest);
+        columns_group(of, n, 4, base, far, of->keeps, sum, largest);
+    else if (n == 4 && of->keeps)
+        columns_group(of, 4, 4, base, far, 1, sum, largest);
     else if (n == 4)
-        columns_group(of, 4, 4, base, far, sum, largest);
+        columns_group(of, 4, 4, base, far, 0, sum, largest);
     else
-        columns_group(of, n, 3, base, far, sum, largest);
+        columns_group(of, n, 3, base, far, of->keeps, sum, largest);
+    of->hole.class = vi_add(of->hole.class, vi_set1(-4));
     of->class += n;
     of->z += 4 * of->stride;
     if (of->class / 4 % SETTLE_GROUPS == 0)
@@ -823,7 +854,7 @@ SOFTFOCUS_INLINE vd columns_sum_exp(const struct block *block, size_t v, struct 
                             .stride = block->in.class_stride,
                             .class = block->first,
                             .end = block->first + block->classes,
-                            .hole = hole,
+                            .hole = {vi_add(hole.class, vi_set1(-(int32_t)(uint32_t)block->first)), hole.max},
                             .m = m,
                             .keeps = keeps};
     if (hole.max && of.class == 0) { /* which leaves no term */

@@ -58,11 +58,11 @@ SOFTFOCUS_INLINE struct targets targets_at(const struct softfocus_softmax_focal_
 }
 
 SOFTFOCUS_INLINE vm ignored(vi target) { return vi_equal(target, vi_set1(-1)); }
-SOFTFOCUS_INLINE int is_live(struct targets targets, size_t i) { return targets.class[i] != -1; }
-SOFTFOCUS_INLINE size_t class_of(struct targets targets, size_t i) { return (uint32_t)targets.class[i]; }
+SOFTFOCUS_INLINE int is_live(const struct targets *targets, size_t i) { return targets->class[i] != -1; }
+SOFTFOCUS_INLINE size_t class_of(const struct targets *targets, size_t i) { return (uint32_t)targets->class[i]; }
 
 /* Of the ignored, any finite weight. */
-SOFTFOCUS_INLINE vd weights_of(const struct softfocus_softmax_focal_args *args, struct targets targets)
+SOFTFOCUS_INLINE vd weights_of(const struct softfocus_softmax_focal_args *args, const struct targets *targets)
 {
     if (!args->class_weight)
         return vd_set1(args->alpha);
@@ -97,7 +97,7 @@ SOFTFOCUS_INLINE struct focal focal_end(const struct softfocus_softmax_focal_arg
                                         vd rest, vd unit, const struct focal_parts *parts)
 {
     vd zero = vd_set1(0.0), one = vd_set1(1.0), target_exp = parts->target_exp, nll = parts->nll;
-    vd weight = weights_of(args, *targets);
+    vd weight = weights_of(args, targets);
     vd live = vd_widen(vf_select(ignored(vi_load(targets->class)), vf_set1(0.0f), vf_set1(1.0f)));
     vd sum = vd_add(rest, target_exp);
 
@@ -180,11 +180,6 @@ SOFTFOCUS_INLINE vf row_gradient(const struct row_write *write, vf e, size_t i)
     return write->streams ? vf_select(here, write->of.special_result, grad) : grad;
 }
 
-SOFTFOCUS_INLINE real *grad_row(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan, size_t inner)
-{
-    return element(args->grad, plan->outer, 0, inner);
-}
-
 static void zero_row(real *p, size_t classes)
 {
     for (size_t i = 0; i < classes; i++)
@@ -199,12 +194,11 @@ SOFTFOCUS_INLINE struct row_numbers numbers_of(const struct unwritten *rows, siz
                                 .special_result = vf_set1(rows->at_target[place])};
 }
 
-SOFTFOCUS_INLINE struct row_write write_of(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan,
-                                           const struct unwritten *rows, size_t r)
+SOFTFOCUS_INLINE struct row_write write_of(const struct row_plan *plan, const struct unwritten *rows, size_t r)
 {
     size_t inner = rows->inner + r;
-    struct row_write write = {.to = grad_row(args, plan, inner),
-                              .classes = args->shape.classes,
+    struct row_write write = {.to = row_of(plan->out, inner),
+                              .classes = plan->classes,
                               .streams = plan->streams,
                               .of = numbers_of(rows, FIRST_PLACE + r),
                               .joins_before = joins_before(plan, inner),
@@ -218,40 +212,37 @@ SOFTFOCUS_INLINE struct row_write write_of(const struct softfocus_softmax_focal_
 }
 
 /* After its row, where that does not stream. */
-SOFTFOCUS_INLINE void set_at_target(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan,
-                                    const struct unwritten *rows, size_t r)
+SOFTFOCUS_INLINE void set_at_target(const struct row_plan *plan, const struct unwritten *rows, size_t r)
 {
     if (!plan->streams)
-        grad_row(args, plan, rows->inner + r)[target_of_row(rows, r)] = rows->at_target[FIRST_PLACE + r];
+        row_of(plan->out, rows->inner + r)[target_of_row(rows, r)] = rows->at_target[FIRST_PLACE + r];
 }
 
-SOFTFOCUS_PER_BATCH void write_rows(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan,
-                                    const struct unwritten *rows, size_t begin)
+SOFTFOCUS_PER_BATCH void write_rows(const struct row_plan *plan, const struct unwritten *rows, size_t begin)
 {
     for (size_t r = begin; r < rows->count; r++) {
-        real *grad = grad_row(args, plan, rows->inner + r);
         if (!plan->streams && !is_live_row(rows, r)) {
-            zero_row(grad, args->shape.classes);
+            zero_row(row_of(plan->out, rows->inner + r), plan->classes);
             continue;
         }
-        struct row_write write = write_of(args, plan, rows, r);
+        struct row_write write = write_of(plan, rows, r);
         write_row(&write, row_gradient);
-        if (target_of_row(rows, r) < args->shape.classes) /* or it is in another piece of the row */
-            set_at_target(args, plan, rows, r);
+        if (target_of_row(rows, r) < plan->classes) /* or it is in another piece of the row */
+            set_at_target(plan, rows, r);
     }
 }
 
 /* The same, where speed does not depend on it. Structs go by value, so that those of the caller may be in registers (short
    rows 1.05 times as fast). */
-SOFTFOCUS_SHARED void write_rest_of_rows(const struct softfocus_softmax_focal_args *args, struct row_plan plan,
-                                         struct unwritten rows, size_t begin)
+SOFTFOCUS_SHARED void write_rest_of_rows(struct row_plan plan, struct unwritten rows, size_t begin)
 {
-    write_rows(args, &plan, &rows, begin);
+    write_rows(&plan, &rows, begin);
 }
 
 /* A batch of rows. */
 struct peaks {
     size_t inner, position, count;
+    size_t ahead; /* rows to one of the next batch */
     struct maxima maxima;
     struct targets targets;
     float target_logit[VF_LANES];
@@ -265,14 +256,16 @@ SOFTFOCUS_SHARED void find_peaks(const struct softfocus_softmax_focal_args *args
     peaks->position = run.position + start;
     peaks->count = count;
     peaks->targets = targets_at(args, peaks->position, count);
+    struct rows logits = rows_at(args->logits, run.outer);
+    size_t classes = args->shape.classes;
     for (size_t r = 0; r < count; r++) {
         peaks->maxima.best[r] = vf_set1(0.0f);
         peaks->target_logit[r] = 0.0f;
-        if (!is_live(peaks->targets, r))
+        if (!is_live(&peaks->targets, r))
             continue;
-        const real *z = element(args->logits, run.outer, 0, peaks->inner + r);
-        peaks->maxima.best[r] = row_max(z, args->shape.classes);
-        peaks->target_logit[r] = z[class_of(peaks->targets, r)];
+        const real *z = row_of(logits, run.inner + start + r);
+        peaks->maxima.best[r] = row_max(z, classes);
+        peaks->target_logit[r] = z[class_of(&peaks->targets, r)];
     }
     set_maxima(&peaks->maxima, count);
 }
@@ -287,44 +280,44 @@ SOFTFOCUS_SELDOM void find_share_peaks(const struct softfocus_softmax_focal_args
     peaks->count = 1;
     peaks->targets = targets_at(args, run.position, 1);
     peaks->target_logit[0] = 0.0f;
-    if (is_live(peaks->targets, 0))
-        peaks->target_logit[0] = *(z - args->share->first + class_of(peaks->targets, 0));
+    if (is_live(&peaks->targets, 0))
+        peaks->target_logit[0] = *(z - args->share->first + class_of(&peaks->targets, 0));
     find_share_peak(args->share, z, args->shape.classes, &peaks->maxima, &none);
 }
 
 /* The sum over row r of a batch, and beside it row r of the batch before, where there is one: both are live then. */
-SOFTFOCUS_INLINE vd sum_row(const struct softfocus_softmax_focal_args *args, const struct row_plan *plan,
-                            const struct peaks *peaks, size_t r, int is_short, real *scratch, const struct unwritten *last)
+SOFTFOCUS_INLINE vd sum_row(const struct row_plan *plan, const struct peaks *peaks, size_t r, int is_short, real *scratch,
+                            const struct unwritten *last, struct softfocus_row_share *share)
 {
-    size_t classes = args->shape.classes, inner = peaks->inner + r;
+    size_t classes = plan->classes, inner = peaks->inner + r;
     float m = peaks->maxima.m[r];
     struct exp_base base = base_of_row(&peaks->maxima, r);
-    const real *z = element(args->logits, plan->outer, 0, inner);
-    struct hole hole = {class_of(peaks->targets, r) - (is_short ? 0 : first_of(args->share)), 0.0f, 0};
-    size_t after = row_after(&args->shape, inner, plan->batch); /* a row of the next batch */
+    const real *z = row_of(plan->in, inner);
+    struct hole hole = {class_of(&peaks->targets, r) - (is_short ? 0 : first_of(share)), 0.0f, 0};
+    size_t ahead = inner + peaks->ahead; /* a row of the next batch */
     double none;
-    if (!args->grad.data) {
-        struct beside next = {.fetches = 1, .near = element(args->logits, plan->outer, 0, after)};
-        return row_is_far(m) ? row_sum_far(z, classes, hole, m, NULL, args->share, NULL)
-                             : row_sum_exp(z, classes, is_short, hole, base, &next, args->share, &none);
+    if (!plan->out.data) {
+        struct beside next = {.fetches = 1, .near = row_of(plan->in, ahead)};
+        return row_is_far(m) ? row_sum_far(z, classes, hole, m, NULL, share, NULL)
+                             : row_sum_exp(z, classes, is_short, hole, base, &next, share, &none);
     }
     struct row_write write = {.streams = 0};
-    const real *next = element(args->logits, plan->outer, 0, after);
+    const real *next = row_of(plan->in, ahead);
     struct beside beside = {.keeps = 1, .fetches = 2, .writes = 1, .write = &write, .result = row_gradient,
-                            .keep = plan->streams ? scratch + r * scratch_step(classes) : grad_row(args, plan, inner),
-                            .near = next, .further = plan->streams ? next : grad_row(args, plan, after)};
+                            .keep = plan->streams ? scratch + r * scratch_step(classes) : row_of(plan->out, inner),
+                            .near = next, .further = plan->streams ? next : row_of(plan->out, ahead)};
     if (row_is_far(m))
-        return row_sum_far(z, classes, hole, m, beside.keep, args->share, NULL);
+        return row_sum_far(z, classes, hole, m, beside.keep, share, NULL);
     if (plan->streams)
-        fetch_pages(grad_row(args, plan, inner), classes);
+        fetch_pages(row_of(plan->out, inner), classes);
     if (r < last->count) {
-        write = write_of(args, plan, last, r);
+        write = write_of(plan, last, r);
         begin_write(&write, row_gradient);
     }
-    vd sum = row_sum_exp(z, classes, is_short, hole, base, &beside, args->share, &none);
+    vd sum = row_sum_exp(z, classes, is_short, hole, base, &beside, share, &none);
     if (r < last->count) {
         write_rest(&write, row_gradient);
-        set_at_target(args, plan, last, r);
+        set_at_target(plan, last, r);
     }
     return sum;
 }
@@ -359,7 +352,9 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
     /* Not by `streams`, which depends on where the rows lie: a sum's bits, and those of a NaN, may depend on the rows of a
      * batch. */
     size_t size = classes <= BATCH_SIZE && exceeds_caches(&args->shape) ? SMALL_BATCH : BATCH_SIZE;
-    struct row_plan plan = {.outer = run.outer,
+    struct row_plan plan = {.in = rows_at(args->logits, run.outer),
+                            .out = rows_at(args->grad, run.outer),
+                            .classes = classes,
                             .begin = run.inner,
                             .end = run.inner + run.count,
                             .batch = rows_per_batch(classes, size),
@@ -378,15 +373,16 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
     for (size_t start = peaks.count, number = 0; peaks.count > 0; number++) {
         vd rest[VF_LANES];
         real *own = scratch[number % 2] + STREAM_STEP;
+        peaks.ahead = rows_ahead(&plan, peaks.inner, 1);
         size_t summed = is_past(share, SOFTFOCUS_STEP_SUM) ? 0 : peaks.count;
         for (size_t r = 0; r < summed; r++) {
-            int live = is_live(peaks.targets, r);
+            int live = is_live(&peaks.targets, r);
             /* Rows of two batches go side by side only where both have something to do. */
             if (r < last.count && (row_is_far(peaks.maxima.m[r]) || !live || !is_live_row(&last, r))) {
-                write_rest_of_rows(args, plan, last, r);
+                write_rest_of_rows(plan, last, r);
                 keep_last_row(&last);
             }
-            rest[r] = live ? sum_row(args, &plan, &peaks, r, is_short, own, &last) : vd_set1(0.0);
+            rest[r] = live ? sum_row(&plan, &peaks, r, is_short, own, &last, share) : vd_set1(0.0);
             if (!live && streams)
                 zero_row(own + r * scratch_step(classes), classes);
         }
@@ -396,14 +392,14 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
             rest[0] = vd_load(share->sum);
         }
         if (peaks.count < last.count)
-            write_rest_of_rows(args, plan, last, peaks.count);
+            write_rest_of_rows(plan, last, peaks.count);
         last.scratch = own;
         /* As much of the last row as the next batch's first may share. */
         for (size_t i = 0; plan.joins && i < STREAM_STEP; i++)
             scratch[(number + 1) % 2][i] = own[(peaks.count - 1) * scratch_step(classes) + classes - STREAM_STEP + i];
         end_batch(args, &peaks, rest, &last, &sum);
-        if (share && is_live(peaks.targets, 0)) { /* of the piece's elements, or none of them */
-            size_t at = class_of(peaks.targets, 0) - share->first;
+        if (share && is_live(&peaks.targets, 0)) { /* of the piece's elements, or none of them */
+            size_t at = class_of(&peaks.targets, 0) - share->first;
             last.target[FIRST_PLACE] = at < classes ? (int32_t)at : INT32_MAX;
         }
         /* The next maxima are found while these results wait for their logarithms. */
@@ -415,11 +411,11 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
         /* Rows longer than a batch have their e_j in the gradient's place, in memory: beside the next sums 0.88 to 1.0
          * times. */
         if (!plan.streams && (is_short ? !SHORT_BESIDE : !CACHED_BESIDE || classes > BATCH_SIZE)) {
-            write_rows(args, &plan, &last, 0);
+            write_rows(&plan, &last, 0);
             keep_last_row(&last);
         }
     }
-    write_rest_of_rows(args, plan, last, 0);
+    write_rest_of_rows(plan, last, 0);
     if (plan.streams)
         vf_stream_end();
     return sum;
