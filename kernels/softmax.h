@@ -195,7 +195,7 @@ SOFTFOCUS_INLINE vf row_max(const real *z, size_t classes)
     vf m[4] = {vf_set1(MINUS_INFINITY), vf_set1(MINUS_INFINITY), vf_set1(MINUS_INFINITY), vf_set1(MINUS_INFINITY)};
     const real *groups = z + classes / GROUP * GROUP, *whole = z + classes / VF_LANES * VF_LANES;
     for (; z < groups; z += GROUP)
-        SOFTFOCUS_UNROLL_SHORT
+        SOFTFOCUS_UNROLL
         for (size_t v = 0; v < 4; v++)
             m[v] = vf_max(m[v], vf_load(z + v * VF_LANES));
     for (; z < whole; z += VF_LANES)

@@ -133,8 +133,8 @@ SOFTFOCUS_INLINE void fetch_soon(const real *p, size_t v)
         __builtin_prefetch(p, 0, 2);
 }
 
-/* `count` vectors of the piece from vector v on: a constant, 1 or MOVE, of which v is a multiple. What is the same for all is
-   asked once (with AVX2 log-softmax 1.05 to 1.09 times as fast). `two`, a constant: there is a second tensor. */
+/* `count` vectors of the piece from vector v on: a constant, 1 or MOVE, of which v is a multiple. What is the same for all
+   is asked once (with AVX2 log-softmax 1.05 to 1.09 times as fast). `two`, a constant: there is a second tensor. */
 SOFTFOCUS_INLINE void exchange_vectors(const struct exchange *e, size_t v, size_t count, int two, column_result *result)
 {
     size_t done = v * VF_LANES, first = count == MOVE ? 0 : v; /* to ask for the line: either begins one, or does not */
