@@ -576,7 +576,7 @@ SOFTFOCUS_REGIME double columns(const struct softfocus_softmax_focal_args *args,
     state.args = args;
     state.sum = vd_set1(0.0);
     _Alignas(64) real tiles[2][SMALL_TILE_SIZE + TILE_SLACK];
-    struct column_room room = {&state, {&sums[0], &sums[1]}, {tiles[0], tiles[1]}, SMALL_TILE_SIZE, SMALL_TILE_WIDTH};
+    struct column_room room = {&state, {&sums[0], &sums[1]}, {tiles[0], tiles[1]}, SMALL_TILE_SIZE, SMALL_TILE_WIDTH, 0};
     for_columns(&tensors, begin, end, &kernel, &room);
     return vd_reduce_add(state.sum);
 }
