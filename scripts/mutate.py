@@ -37,7 +37,6 @@ COPIED = ['meson.build', 'meson_options.txt', 'include', 'kernels', 'dispatch', 
 EXIT_SKIPPED = 77
 TIMEOUT = 300  # seconds for one run of tests; without a fault they take 3 to 5 on a free core
 EMULATED_TIMEOUT = 7200  # and on an emulated CPU more than half an hour
-EMULATED_OPTIONS = ['-Dc_args=-DSOFTFOCUS_STREAM_BYTES=393216']  # as need_emulated_tests of scripts/packages.sh
 
 # The programs that a fault's runs may name, beside ISAs (and none), which are runs of softfocus-tests.
 TESTS = 'tests/softfocus-tests'
@@ -137,6 +136,11 @@ def first_failure(command, timeout=TIMEOUT, **options):
     return f'{started} (status {process.returncode})' if process.returncode != 0 else None
 
 
+def emulated_arguments():
+    """What tests for an emulated CPU are compiled with."""
+    return run(['bash', '-c', f'. {ROOT}/scripts/packages.sh && printf %s "$emulated_arguments"'])[1]
+
+
 class Build:
     """A copy of the tree with some ISAs, built. Compiling all of them for each fault would take most of the time."""
 
@@ -157,7 +161,7 @@ class Build:
         self.emulated = [isa for isa in self.isas
                          if run([self.folder / TESTS, '--isa', isa, '--filter', 'golden'])[0] == EXIT_SKIPPED]
         if self.emulated:
-            run(['meson', 'configure', self.folder, *EMULATED_OPTIONS])
+            run(['meson', 'configure', self.folder, '-Dc_args=' + emulated_arguments()])
 
     def copy(self):
         """Files that have not changed keep their time, so that nothing is compiled for them."""

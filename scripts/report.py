@@ -2,7 +2,8 @@
 """What the test runs come to. Called by test.sh.
 
     report.py HOW=BUILD...            one line per ISA with how it ran and how many tests passed, then the sum of all tests
-    report.py HOW:ISA=OUTPUT ...      the same; OUTPUT holds what softfocus-tests --isa ISA printed, run outside meson
+    report.py HOW:ISA=OUTPUT ...      the same; OUTPUT holds what softfocus-tests --isa ISA printed, run outside meson: all of
+                                      them, or several with a part each
     report.py --unrun BUILD           the ISAs that this build has tests for and this machine could run none of
 
 HOW is a word such as native or qemu; BUILD is a folder in which `meson test` has run. A program that ends with
@@ -63,6 +64,11 @@ def all_isas():
     return isas
 
 
+def sum_line(how, runs):
+    failed = sum(run.failed for run in runs)
+    return f"{how} {sum(run.passed for run in runs)} passed" + (f" {failed} FAILED" if failed else "")
+
+
 def isa_lines(every):
     """One line per ISA, and whether each ran something."""
     good = True
@@ -70,8 +76,8 @@ def isa_lines(every):
         mine = [run for run in every if run.isa == isa]
         ran = [run for run in mine if run.passed + run.failed > 0]
         if any(run.passed for run in ran):
-            how = ", ".join(f"{run.how} {run.passed} passed" + (f" {run.failed} FAILED" if run.failed else "")
-                            for run in ran)
+            how = ", ".join(sum_line(how, [run for run in ran if run.how == how])
+                            for how in dict.fromkeys(run.how for run in ran))
         else:
             how = "ran NOTHING" if not ran else "passed NOTHING"
             good = False

@@ -3,7 +3,7 @@
 #     scripts/test.sh [--emulate-avx512] [--with-clang]
 #   natively, built with gcc: in build-test/
 #   AVX-512 on an emulated CPU where this one has none (scripts/emulate.sh), or with --emulate-avx512 in any case: in
-#   build-emulate/, whose results go past the caches from 384 KB on and not from 6 MB
+#   build-emulate/, whose results go past the caches, and whose rows are shared by threads, where they are smaller
 #   NEON, cross-built, under qemu-user: in build-aarch64/
 #   with --with-clang natively once more, built with clang, in build-clang/; and half a minute of each fuzzer, in build-fuzz/
 # Installs with apt what is missing for that. Ends with one line per ISA, how it ran and what passed, and the sum of all
@@ -48,17 +48,21 @@ build_and_test()
     meson test -C "$folder" --print-errorlogs </dev/null || status=1
 }
 
-# emulate HOW ISA: its tests from build-emulate/ on an emulated CPU, beside what this script does next, since an emulator
-# takes long and one core alone: 37 minutes with results of 6 MB (tests/tests.h). await_emulators shows what they said.
+# emulate HOW ISA: its tests from build-emulate/ on emulated CPUs, beside what this script does next, since an emulator takes
+# long and one core alone: as many as there are cores, with a part of the tests each. await_emulators shows what they said.
 emulate()
 {
-    local how=$1 isa=$2 output=build-emulate/$1-$2.log
-    say "$isa: testing on an emulated CPU ($how), in the background"
-    # A status after the counts tells report.py that they are not the whole story.
-    { scripts/emulate.sh "$isa" build-emulate/tests/softfocus-tests --isa "$isa" </dev/null ||
-        echo "ended with status $?"; } >"$output" 2>"$output.errors" &
-    emulators+=($!)
-    results+=("$how:$isa=$output")
+    local how=$1 isa=$2 parts part output
+    parts=$(nproc)
+    say "$isa: testing on $parts emulated CPU(s) ($how), in the background"
+    for part in $(seq "$parts"); do
+        output=build-emulate/$how-$isa-$part.log
+        # A status after the counts tells report.py that they are not the whole story.
+        { scripts/emulate.sh "$isa" build-emulate/tests/softfocus-tests --isa "$isa" --part "$part/$parts" </dev/null ||
+            echo "ended with status $?"; } >"$output" 2>"$output.errors" &
+        emulators+=($!)
+        results+=("$how:$isa=$output")
+    done
 }
 
 await_emulators()

@@ -1,6 +1,6 @@
 /* softfocus-tests: every test of the library in one program, so that one file runs under an emulator.
  *
- *     softfocus-tests [--list] [--filter TEXT]... [--isa NAME|none] [--seed N]
+ *     softfocus-tests [--list] [--filter TEXT]... [--isa NAME|none] [--part I/N] [--seed N]
  *
  * The exit status is 0 only if something ran and nothing failed; 77 if all that was chosen had to be
  * skipped, since this CPU lacks the ISA. The last line is "N passed, N failed, N skipped". */
@@ -33,6 +33,7 @@ typedef struct choices {
     const char *filters[MAX_FILTERS]; /* any of these in the name; none: all */
     size_t filter_count;
     const char *isa; /* NULL: all; "none": the tests about no ISA */
+    size_t part, parts; /* of what is so chosen, every parts-th from the part-th on */
     int list;
 } choices;
 
@@ -128,6 +129,18 @@ static int is_chosen(const choices *choice, const softfocus_test *test)
     return chosen;
 }
 
+/* The number of the first test from `i` on that is chosen, and in the part that is; test_count after the last. */
+static size_t next_chosen(const choices *choice, size_t i)
+{
+    size_t before = 0;
+    for (size_t j = 0; j < i; j++)
+        before += (size_t)is_chosen(choice, &tests[j]);
+    for (; i < test_count; i++)
+        if (is_chosen(choice, &tests[i]) && before++ % choice->parts == choice->part - 1)
+            break;
+    return i;
+}
+
 static int run_chosen(const choices *choice)
 {
     struct CMUnitTest *units = calloc(test_count, sizeof *units);
@@ -136,10 +149,9 @@ static int run_chosen(const choices *choice)
         perror("softfocus-tests");
         return EXIT_FAILURE;
     }
-    for (size_t i = 0; i < test_count; i++)
-        if (is_chosen(choice, &tests[i]))
-            units[count++] = (struct CMUnitTest){
-                .name = tests[i].name, .test_func = call_body, .initial_state = &tests[i]};
+    for (size_t i = next_chosen(choice, 0); i < test_count; i = next_chosen(choice, i + 1))
+        units[count++] =
+            (struct CMUnitTest){.name = tests[i].name, .test_func = call_body, .initial_state = &tests[i]};
     struct timespec start, end;
     clock_gettime(CLOCK_MONOTONIC, &start);
     int failed = count == 0 ? 0 : _cmocka_run_group_tests("softfocus", units, count, NULL, NULL);
@@ -161,10 +173,11 @@ static int run_chosen(const choices *choice)
 
 static void usage(FILE *file)
 {
-    fprintf(file, "usage: softfocus-tests [--list] [--filter TEXT]... [--isa NAME|none] [--seed N]\n"
+    fprintf(file, "usage: softfocus-tests [--list] [--filter TEXT]... [--isa NAME|none] [--part I/N] [--seed N]\n"
                   "  --list         names of the tests, and nothing runs\n"
                   "  --filter TEXT  tests with TEXT in their name (or another --filter's)\n"
                   "  --isa NAME     tests of that ISA; none: the tests of none\n"
+                  "  --part I/N     of these, every N-th from the I-th on\n"
                   "  --seed N       another seed; also SOFTFOCUS_TEST_SEED in the environment\n");
 }
 
@@ -181,6 +194,16 @@ static int parse_seed(const char *text)
     return 1;
 }
 
+static int parse_part(const char *text, choices *choice)
+{
+    char rest;
+    if (sscanf(text, "%zu/%zu%c", &choice->part, &choice->parts, &rest) == 2 && choice->part >= 1 &&
+        choice->part <= choice->parts)
+        return 1;
+    fprintf(stderr, "softfocus-tests: not a part, such as 1/2: '%s'\n", text);
+    return 0;
+}
+
 /* 0: wrong, and said so. */
 static int parse(int argc, char **argv, choices *choice)
 {
@@ -195,7 +218,10 @@ static int parse(int argc, char **argv, choices *choice)
             choice->filters[choice->filter_count++] = argv[++i];
         else if (strcmp(argv[i], "--isa") == 0 && has_value)
             choice->isa = argv[++i];
-        else if (strcmp(argv[i], "--seed") == 0 && has_value) {
+        else if (strcmp(argv[i], "--part") == 0 && has_value) {
+            if (!parse_part(argv[++i], choice))
+                return 0;
+        } else if (strcmp(argv[i], "--seed") == 0 && has_value) {
             if (!parse_seed(argv[++i]))
                 return 0;
         } else {
@@ -208,7 +234,7 @@ static int parse(int argc, char **argv, choices *choice)
 
 int main(int argc, char **argv)
 {
-    choices choice = {0};
+    choices choice = {.part = 1, .parts = 1};
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         usage(stdout);
         return EXIT_SUCCESS;
@@ -224,9 +250,8 @@ int main(int argc, char **argv)
     softfocus_add_property_tests();
     softfocus_add_extremes_tests();
     if (choice.list) {
-        for (size_t i = 0; i < test_count; i++)
-            if (is_chosen(&choice, &tests[i]))
-                puts(tests[i].name);
+        for (size_t i = next_chosen(&choice, 0); i < test_count; i = next_chosen(&choice, i + 1))
+            puts(tests[i].name);
         return EXIT_SUCCESS;
     }
     printf("seed %" PRIu64 "\n", seed);
