@@ -18,9 +18,10 @@
  *   the class stride is (a power of two maps all classes to one cache set), and memory is read and written TILE_WIDTH
  *   positions at a time, which is what its prefetchers and pages like. Tiles of planes (class axis not last) are read, and
  *   results written, beside the arithmetic of others: struct exchange.
- * - With more classes the passes go over blocks of BLOCK_CLASSES, one after the other, so that each still reads lines of
- *   TILE_WIDTH positions: where they lie, or where their positions are not neighbours in a tile. Where they lie, a kernel's
- *   numbers of each position may be where tiles would, for batches of WIDE_WIDTH.
+ * - With more classes, or where a tile is not worth its copy, the passes go over blocks of BLOCK_CLASSES, one after the
+ *   other, so that each still reads lines of TILE_WIDTH positions: where they lie, or where their positions are not
+ *   neighbours in a tile. Where they lie, a kernel's numbers of each position may be where tiles would, for batches of
+ *   WIDE_WIDTH.
  *
  * Sizes were measured on Zen 4 (L1 32 KB) at 8 to 150 classes. A kernel has two tiles on its stack, which is why they are
  * not all as large as they should be: 4096 elements cost 5 to 25 %. */
@@ -35,7 +36,7 @@ enum {
     WIDE_WIDTH = 1024, /* positions: a page of each class, which prefetchers follow. At 150 to 1000 classes log-softmax 1.5
                           times as fast as with TILE_WIDTH, backward 1.0 to 1.2 (AVX2, Zen 3) */
     BLOCK_CLASSES = 12, /* a multiple of four */
-    PART_TILE = (BLOCK_CLASSES + 3) * VF_LANES, /* elements: of a block and less than a vector of positions */
+    PART_TILE = BLOCK_CLASSES * VF_LANES + TILE_SLACK, /* elements: of a block and less than a vector of positions */
     BATCH_VECTORS = TILE_WIDTH / VF_LANES,
     WIDE_BATCH_VECTORS = WIDE_WIDTH / VF_LANES,
     SMALL_BATCH_VECTORS = SMALL_TILE_WIDTH / VF_LANES,

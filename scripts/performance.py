@@ -141,6 +141,12 @@ def peers(folder):
     return "![Times over softfocus's](performance-peers.png)\n\n" + path.read_text().partition("\n")[2].strip()
 
 
+def flags(context):
+    """Those that all kernels share, and those of the ISA that was measured."""
+    shared, *own = context["flags"].split("; ")
+    return " ".join([shared] + [part.partition(" ")[2] for part in own if part.startswith(context["isa"] + ":")])
+
+
 def main():
     report = Report(sys.argv[1])
     context, best = report.context, report.context["isa"]
@@ -153,7 +159,7 @@ Written by `scripts/performance.sh`; not by hand. `softfocus bench --roofline DI
 `softfocus bench --compare A.json B.json` compares two.
 
 {context['cpu_model']}{cpu()}; caches: {caches}; {context['date'][:10]}. softfocus {context['softfocus_version']}, {context['compiler']},
-{context['flags'].partition(';')[0]}. Load (programs that wanted a CPU) at the start: {context['load_avg'][0]:.1f} on {context['num_cpus']} CPUs.
+{flags(context)}. Load (programs that wanted a CPU) at the start: {context['load_avg'][0]:.1f} on {context['num_cpus']} CPUs.
 
 ![Roofs, times by number of classes, times by ISA](performance.svg)
 {METHOD}

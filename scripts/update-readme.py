@@ -164,6 +164,12 @@ def medians(arguments):
     return ({b["run_name"]: b for b in report["benchmarks"] if b.get("aggregate_name") == "median"}, report["context"])
 
 
+def optimization(context):
+    """Of the kernels that the CPU runs."""
+    own = next(part for part in context["flags"].split("; ") if part.startswith(context["isa"] + ":"))
+    return own.split()[-1]
+
+
 def speed(arguments):
     found, context = medians(arguments)
     isas = [isa for isa in context["isas"].split() if isa != "scalar"]
@@ -176,7 +182,7 @@ def speed(arguments):
         rows.append([f"`{kernel}`", shape_words(shape)] + [f"{ns[isa]:.2f} ({speedup[isa]:.1f})" for isa in isas]
                     + [f"{ns['scalar']:.2f}", f"{peer:.2f} ({peer / ns[best]:.1f})" if peer else ""])
     head = ["kernel", "shape", *isas, "scalar", f"oneDNN (vs {best})"]
-    return (markdown(head, rows, 2) + f"\n\n{cpu(arguments.cpu)}; {context['compiler']}, {context['flags'].split()[0]}; "
+    return (markdown(head, rows, 2) + f"\n\n{cpu(arguments.cpu)}; {context['compiler']}, {optimization(context)}; "
             f"softfocus {context['softfocus_version']}.")
 
 
