@@ -152,10 +152,16 @@ static void any_tasks(const softfocus_test *test, softfocus_case_spec spec)
     free(alone.values);
 }
 
-/* The same of other logits, for which one gamma and reduction are enough. */
+/* Where one gamma and reduction, 2 and SUM, are enough: whether it is another. */
+static int is_beside_the_point(const softfocus_case_spec *spec)
+{
+    return spec->kernel->has_options && (spec->gamma < 1.75 || spec->reduction != SOFTFOCUS_SUM);
+}
+
+/* The same of other logits. */
 static void any_tasks_once(const softfocus_test *test, softfocus_case_spec spec, softfocus_case_logits logits)
 {
-    if (spec.kernel->has_options && (spec.gamma < 1.75 || spec.reduction != SOFTFOCUS_SUM))
+    if (is_beside_the_point(&spec))
         return;
     spec.logits = logits;
     any_tasks(test, spec);
@@ -364,10 +370,17 @@ static void any_mode(const softfocus_test *test, softfocus_case_spec spec)
     free(usual.values);
 }
 
+/* Partial sums are added, too. */
+static void any_mode_of_many(const softfocus_test *test, softfocus_case_spec spec)
+{
+    if (!is_beside_the_point(&spec))
+        any_mode(test, spec);
+}
+
 static void by_mode(const softfocus_test *test)
 {
     for_specs(test, small_shapes, COUNT(small_shapes), any_mode);
-    for_specs(test, large_shapes, 1, any_mode); /* partial sums are added, too */
+    for_specs(test, large_shapes, 1, any_mode_of_many);
 }
 
 /* ---- In place -------------------------------------------------------------------------------------------- */
