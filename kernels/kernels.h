@@ -39,7 +39,7 @@ struct softfocus_view {
  *
  * Elements of a row that have a sum of their own; a row's is the sum of these, in their order, whether one call adds them or
  * several do: the same bits. Some 5 us of work. */
-#ifndef SOFTFOCUS_ROW_PIECE /* fuzzers, whose tensors are small, are built with less */
+#ifndef SOFTFOCUS_ROW_PIECE /* fuzzers, whose tensors are small, and tests on an emulated CPU are built with less */
 #define SOFTFOCUS_ROW_PIECE 16384
 #endif
 

@@ -36,7 +36,7 @@ COPIED = ['meson.build', 'meson_options.txt', 'include', 'kernels', 'dispatch', 
           'bench', 'examples', 'README.md', 'LICENSE']
 EXIT_SKIPPED = 77
 TIMEOUT = 300  # seconds for one run of tests; without a fault they take 3 to 5 on a free core
-EMULATED_TIMEOUT = 7200  # and on an emulated CPU more than half an hour
+EMULATED_TIMEOUT = 7200  # and on an emulated CPU some 15 minutes and more
 
 # The programs that a fault's runs may name, beside ISAs (and none), which are runs of softfocus-tests.
 TESTS = 'tests/softfocus-tests'
@@ -236,8 +236,8 @@ class Build:
 # ---- Runs ------------------------------------------------------------------------------------------------------------
 
 def baseline(build, faults):
-    """Without a fault every run must pass: else a failure says nothing. On an emulated CPU, of all tests that would take half
-    an hour: see passes_without."""
+    """Without a fault every run must pass: else a failure says nothing. On an emulated CPU, of all tests that would take a
+    quarter of an hour and more: see passes_without."""
     for name in dict.fromkeys(name for fault in faults for name in fault.runs if name not in build.emulated):
         failed = build.test(name, [])
         if failed:

@@ -242,7 +242,7 @@ static void options(const softfocus_case_kernel *kernel, uint64_t seed, softfocu
                     void *argument)
 {
     /* The last: more classes than a tile holds, where a run ends with a part of a vector. The sigmoid loss, to which
-       classes are nothing, takes as long in an element as others in ten, and under an emulator minutes: fewer of them. */
+       classes are nothing, has a power to form in each element, and under an emulator takes minutes: fewer of them. */
     static const size_t shapes[][3] = {{37, 10, 1}, {3, 5, 41}, {1, 130, 61}};
     static const size_t fewer_classes = 13;
     static const double alphas[] = {-1.0, 0.0, 0.25, 1.0};
