@@ -18,7 +18,7 @@ need_fuzzers
 failed=0
 for name in kernels npy; do
     say "fuzzing $name for $seconds seconds"
-    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 tests/fuzz/run_fuzzer.sh \
+    tests/fuzz/run_fuzzer.sh \
         "build-fuzz/tests/fuzz/softfocus-fuzz-$name" "tests/fuzz/corpus/$name" "build-fuzz/tests/fuzz/found-$name" \
         "$seconds" || failed=1
 done

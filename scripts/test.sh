@@ -3,8 +3,9 @@
 #     scripts/test.sh [--emulate-avx512] [--with-clang]
 #   natively, built with gcc: in build-test/
 #   AVX-512 on an emulated CPU where this one has none (scripts/emulate.sh), or with --emulate-avx512 in any case: in
-#   build-emulate/, whose results go past the caches, and whose rows are shared by threads, where they are smaller
+#   build-emulate/
 #   NEON, cross-built, under qemu-user: in build-aarch64/
+#   (of what is emulated results go past the caches, and rows are shared by threads, where they are smaller)
 #   with --with-clang natively once more, built with clang, in build-clang/; and half a minute of each fuzzer, in build-fuzz/
 # Installs with apt what is missing for that. Ends with one line per ISA, how it ran and what passed, and the sum of all
 # tests; an ISA that ran nothing is a failure. Every run is done though an earlier one failed; the exit status is 0 if
@@ -105,9 +106,9 @@ for isa in $emulated; do
     emulate bochs "$isa"
 done
 
-# The library and its tests alone: Debian's arm64 packages beside the host's are kept few.
+# The library and its tests alone: Debian's arm64 packages beside the host's are kept few. An emulated CPU, too.
 build_and_test qemu build-aarch64 --cross-file packaging/cross-aarch64.ini \
-    -Dtools=disabled -Dbench=disabled -Dexamples=disabled
+    -Dtools=disabled -Dbench=disabled -Dexamples=disabled "-Dc_args=$emulated_arguments"
 
 if [ $with_clang = yes ]; then
     CC=clang CXX=clang++ build_and_test 'native (clang)' build-clang -Dtools=enabled -Dbench=enabled -Dexamples=enabled \

@@ -152,12 +152,6 @@ static size_t elements_before(const softfocus_tensor *tensor)
     return before;
 }
 
-static ptrdiff_t offset_of(const softfocus_tensor *tensor, size_t outer, size_t class_index, size_t inner)
-{
-    return (ptrdiff_t)outer * tensor->outer_stride + (ptrdiff_t)class_index * tensor->class_stride +
-           (ptrdiff_t)inner * tensor->inner_stride;
-}
-
 size_t softfocus_case_size(const softfocus_tensor *tensor)
 {
     return tensor->outer * tensor->classes * tensor->inner;
@@ -166,7 +160,7 @@ size_t softfocus_case_size(const softfocus_tensor *tensor)
 softfocus_tensor softfocus_case_part(softfocus_tensor tensor, int along_inner, size_t first, size_t count)
 {
     tensor.data = (float *)tensor.data +
-                  (along_inner ? offset_of(&tensor, 0, 0, first) : offset_of(&tensor, first, 0, 0));
+                  (along_inner ? softfocus_case_offset(&tensor, 0, 0, first) : softfocus_case_offset(&tensor, first, 0, 0));
     if (along_inner)
         tensor.inner = count;
     else
@@ -235,12 +229,6 @@ void softfocus_case_add_tensor_output(softfocus_case *instance, const char *name
     }
     instance->outputs[instance->output_count++] = (softfocus_case_output_data){
         .name = name, .unit_name = "ulp", .array = inputs[instance->spec.in_place - 1]};
-}
-
-float *softfocus_case_element(const softfocus_case_array *array, size_t outer, size_t class_index,
-                              size_t inner)
-{
-    return (float *)array->tensor.data + offset_of(&array->tensor, outer, class_index, inner);
 }
 
 float softfocus_case_initial(const softfocus_case_array *array, size_t outer, size_t class_index,
@@ -329,10 +317,13 @@ size_t softfocus_case_output_size(const softfocus_case *instance)
 
 static void gather(const softfocus_case_array *array, float *values)
 {
-    for (size_t o = 0; o < array->tensor.outer; o++)
-        for (size_t c = 0; c < array->tensor.classes; c++)
-            for (size_t i = 0; i < array->tensor.inner; i++)
-                *values++ = *softfocus_case_element(array, o, c, i);
+    softfocus_tensor tensor = array->tensor;
+    for (size_t o = 0; o < tensor.outer; o++)
+        for (size_t c = 0; c < tensor.classes; c++) {
+            const float *from = softfocus_case_element(array, o, c, 0);
+            for (size_t i = 0; i < tensor.inner; i++, from += tensor.inner_stride)
+                *values++ = *from;
+        }
 }
 
 void softfocus_case_output(const softfocus_case *instance, float *values)

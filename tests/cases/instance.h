@@ -86,9 +86,21 @@ softfocus_focal_options softfocus_case_options(const softfocus_case_spec *spec);
 
 /* ---- For expect ---------------------------------------------------------------------------------------- */
 
+/* How far an element is from the one at (0, 0, 0). Here, since cases spend a tenth of their time in it elsewhere. */
+static inline ptrdiff_t softfocus_case_offset(const softfocus_tensor *tensor, size_t outer, size_t class_index,
+                                              size_t inner)
+{
+    return (ptrdiff_t)outer * tensor->outer_stride + (ptrdiff_t)class_index * tensor->class_stride +
+           (ptrdiff_t)inner * tensor->inner_stride;
+}
+
 /* The address in `array` of an element, for what it holds now. */
-float *softfocus_case_element(const softfocus_case_array *array, size_t outer, size_t class_index,
-                              size_t inner);
+static inline float *softfocus_case_element(const softfocus_case_array *array, size_t outer, size_t class_index,
+                                            size_t inner)
+{
+    return (float *)array->tensor.data + softfocus_case_offset(&array->tensor, outer, class_index, inner);
+}
+
 /* The same for what it held at first: what the inputs are to the oracle. */
 float softfocus_case_initial(const softfocus_case_array *array, size_t outer, size_t class_index,
                              size_t inner);
