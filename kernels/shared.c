@@ -25,11 +25,17 @@ void tile_load_from(real *tile, struct softfocus_view view, struct batch batch, 
             store4(target, column);
         }
     }
-    for (size_t k = 0; k < classes; k++)
-        for (size_t w = v; w < batch.vectors; w++)
+    for (size_t k = 0; k < classes; k++) {
+        size_t w = v;
+        const real *source = element(view, batch.outer, first + k, batch.inner + w * VF_LANES);
+        real *target = columns_at(columns, w, k);
+        for (; is_planes(view) && (w + 1) * VF_LANES <= batch.count; w++, source += VF_LANES, target += VF_LANES)
+            vf_store(target, vf_load(source));
+        for (; w < batch.vectors; w++)
             vf_store(columns_at(columns, w, k),
                      lanes_load(element(view, batch.outer, first + k, batch.inner + w * VF_LANES), view.inner_stride,
                                batch_lanes(&batch, w)));
+    }
 }
 
 /* Short loops, in which each group looks for the hole. */

@@ -540,7 +540,7 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
     struct columns_state *state = opaque;
     struct columns_sums *done = sums;
     done->units = state->of;
-    state->sum = sums_from(state->sum, VF_LANES - batch->repeated); /* positions are so many lanes further on */
+    state->sum = sums_from(state->sum, VF_LANES - batch->repeated % VF_LANES); /* positions are so many lanes further on */
     /* Step by step, as one vector after the other is a chain of which a CPU overlaps hardly two: 1.1 to 1.2 times as fast at
        2 to 8 classes. What a step leaves lies where results will: there is no room for it beside them. */
     for (size_t v = 0; v < batch->vectors; v++) {
@@ -556,7 +556,7 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
     for (size_t v = 0; v < batch->vectors; v++) {
         struct focal_parts parts = done->of[v].parts;
         struct focal result = focal_end(state->args, &state->targets[v], state->rest[v], state->of[v].unit, &parts);
-        keep_losses(state->args, batch->position + v * VF_LANES, batch_lanes(batch, v), v == 0 ? batch->repeated : 0,
+        keep_losses(state->args, batch->position + v * VF_LANES, batch_lanes(batch, v), repeated_lanes(batch, v),
                     result.loss, &state->sum);
         state->of[v].base = exp_base(state->max[v], 1);
         done->of[v].results = (struct column_results){state->targets[v], result.factor, result.at_target};

@@ -81,6 +81,12 @@ SOFTFOCUS_INLINE size_t batch_lanes(const struct batch *batch, size_t v)
     return smaller(VF_LANES, batch->count - v * VF_LANES);
 }
 
+/* How many of them the batch before had, too. */
+SOFTFOCUS_INLINE size_t repeated_lanes(const struct batch *batch, size_t v)
+{
+    return batch->repeated > v * VF_LANES ? smaller(VF_LANES, batch->repeated - v * VF_LANES) : 0;
+}
+
 /* The result of vector v for a class, from what its block has of it (y of the second tensor) and what `end` left in `sums`.
  */
 typedef vf column_result(const void *sums, vf x, vf y, size_t class, size_t v, int whole);
@@ -489,18 +495,25 @@ struct walk {
                     log-softmax 1.15 to 1.25 times as fast at 64 x 91 x 100 and 64 x 150 x 100, since parts of vectors have
                     to be copied to be read, and are not exchanged. Not in place, where what they are formed of may be
                     gone */
+    size_t evens; /* from so many batches in a run on, the last is filled up to be as long as the others. 0: never */
     struct run run;
     size_t start; /* of the next batch in the run */
     size_t each;  /* positions of the run's batches, but for the last, which may have fewer */
+    int even;     /* unless it is filled up, by positions before it */
 };
 
-/* Of a run in as few batches as there may be, which are as long as each other as far as the grain lets them: of two that
-   differ much, one is not exchanged beside the other. */
-SOFTFOCUS_INLINE size_t even_width(const struct walk *walk)
+/* Begins a run, in as few batches as there may be, which are as long as each other as far as the grain lets them: of two that
+   differ much, one is not exchanged beside the other. And for results only a tile of as many positions comes in place of one,
+   whose number is two less: where a run has more batches than two, none would be exchanged around its last one. To fill it
+   up is worth a sixth more positions: the loss is 1.1 to 1.24 times as fast at 64 x 91 x 100 and 64 x 80 x 196, log-softmax
+   1.3 at the latter (AVX2, Zen 3). */
+SOFTFOCUS_INLINE void begin_run(struct walk *walk)
 {
-    size_t grain = walk->grain, width = walk->width - walk->width % grain;
-    size_t batches = (walk->run.count + width - 1) / width;
-    return (walk->run.count + batches * grain - 1) / (batches * grain) * grain;
+    walk->run = take_run(walk->shape, &walk->begin, walk->end);
+    size_t grain = walk->grain, width = walk->width - walk->width % grain, count = walk->run.count;
+    size_t batches = (count + width - 1) / width;
+    walk->each = (count + batches * grain - 1) / (batches * grain) * grain;
+    walk->even = walk->evens && batches >= walk->evens && 6 * (batches * walk->each - count) <= count;
 }
 
 /* Of no positions past the last. */
@@ -508,15 +521,13 @@ SOFTFOCUS_INLINE struct batch next_batch(struct walk *walk)
 {
     if (walk->start == walk->run.count) {
         walk->start = walk->run.count = 0;
-        if (walk->begin < walk->end) {
-            walk->run = take_run(walk->shape, &walk->begin, walk->end);
-            walk->each = even_width(walk);
-        }
+        if (walk->begin < walk->end)
+            begin_run(walk);
     }
     size_t count = smaller(walk->each, walk->run.count - walk->start);
     if (walk->splits && count > VF_LANES)
         count -= count % VF_LANES;
-    size_t repeated = (VF_LANES - count % VF_LANES) % VF_LANES;
+    size_t repeated = walk->even ? walk->each - count : (VF_LANES - count % VF_LANES) % VF_LANES;
     if (!walk->repeats || repeated > walk->start)
         repeated = 0;
     walk->start -= repeated;
@@ -676,7 +687,8 @@ SOFTFOCUS_INLINE struct column_plan column_plan(const struct column_tensors *ten
                               .width = width,
                               .grain = tensors->streams && width >= STREAM_STEP ? STREAM_STEP : VF_LANES,
                               .splits = !plan.whole,
-                              .repeats = !in_place};
+                              .repeats = !in_place,
+                              .evens = !plan.exchanges || !tensors->out.data ? 0 : tensors->second.data ? 2 : 3};
     return plan;
 }
 

@@ -118,8 +118,12 @@ static void with_gradient_elsewhere(const softfocus_test *test, softfocus_case_s
         with_or_without_gradient(test, spec);
 }
 
+/* Where with a gradient the last batch of some tiles is filled up, by vectors of positions whose losses count once. */
+static const size_t filled_shapes[][3] = {{1, 70, 230}};
+
 static void by_gradient(const softfocus_test *test)
 {
+    for_specs(test, filled_shapes, COUNT(filled_shapes), with_or_without_gradient);
     for_specs(test, small_shapes, COUNT(small_shapes), with_or_without_gradient);
     for_specs(test, small_shapes, COUNT(small_shapes), with_gradient_elsewhere);
 }
