@@ -505,11 +505,11 @@ struct walk {
     int even;     /* unless it is filled up, by positions before it */
 };
 
-/* Begins a run, in as few batches as there may be, which are as long as each other as far as the grain lets them: of two that
-   differ much, one is not exchanged beside the other. And for results only a tile of as many positions comes in place of one,
-   whose number is two less: where a run has more batches than two, none would be exchanged around its last one. To fill it
-   up is worth a sixth more positions: the loss is 1.24 to 1.28 times as fast at 64 x 80 x 196 and 1.0 to 1.12 at 64 x 91 x
-   100, log-softmax 1.4 at the former (AVX2, Zen 3). */
+/* Begins a run, in as few batches as there may be, which are as long as each other as far as the grain lets them: of two
+   that differ much, one is not exchanged beside the other. Nor is a tile for one of another length, which is that of the
+   batch after next: where a run has three batches or more, a shorter last one would keep several from it. It is filled up,
+   where that is a sixth more positions at most: at 64 x 80 x 196 (an eighth more) the loss is 1.24 to 1.28 times as fast and
+   log-softmax 1.4; with a fifth more, at 64 x 91 x 100, the loss is 0.98 to 1.05 (AVX2, Zen 3). */
 SOFTFOCUS_INLINE void begin_run(struct walk *walk)
 {
     walk->run = take_run(walk->shape, &walk->begin, walk->end);
