@@ -247,10 +247,10 @@ SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
     }
 }
 
-SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf z, vf none, size_t class, size_t v, int whole)
+SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf z, vf none, size_t class, size_t v, enum form form)
 {
     const struct normalizer *norms = opaque;
-    (void)none, (void)class, (void)whole;
+    (void)none, (void)class, (void)form;
     return vf_sub(vf_sub(z, norms[v].high), norms[v].low);
 }
 
@@ -264,7 +264,7 @@ SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, cons
     }
     struct exchange exchange = *block->exchange; /* a copy: no store may change it behind the compiler's back */
     for (size_t v = 0; v < batch->vectors; v++) {
-        struct column_hole hole = {vi_set1(0), 1};
+        struct column_hole hole = {vi_set1(0), 1, 0};
         state[v].rest = columns_sum_exp(block, v, hole, state[v].max, 0, finish_column, &exchange, state[v].rest,
                                         &state[v].largest);
     }
@@ -285,11 +285,13 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
         norms[v] = normalizer(state[v].largest, state[v].rest);
 }
 
-SOFTFOCUS_SELDOM void exchange_all(struct exchange *exchange) { exchange_rest(*exchange, 0, finish_column); }
+SOFTFOCUS_SELDOM void exchange_all(struct exchange exchange) { exchange_rest(exchange, 0, finish_column); }
+SOFTFOCUS_SHARED void give_all(struct exchange exchange) { give_tile(exchange, 0, finish_column); }
 
 SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
 {
-    static const struct column_kernel kernel = {2, 0, begin_columns, take_columns, end_columns, finish_column, exchange_all};
+    static const struct column_kernel kernel = {2, 0, SIZE_MAX, begin_columns, take_columns,
+                                                end_columns, finish_column, exchange_all, give_all};
     struct column_tensors tensors = {args->shape, args->logits, {NULL, 0, 0, 0}, args->log_probs,
                                      streams_to(&args->shape, args->logits, args->log_probs)};
     _Alignas(64) union columns_memory memory;

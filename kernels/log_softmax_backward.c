@@ -263,18 +263,20 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *results, const struct batc
     }
 }
 
-SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf g, vf log_prob, size_t class, size_t v, int whole)
+SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf g, vf log_prob, size_t class, size_t v, enum form form)
 {
     const struct weights *weights = opaque;
-    (void)class, (void)whole;
+    (void)class, (void)form;
     return gradient(log_prob, g, weights[v]);
 }
 
-SOFTFOCUS_SHARED void exchange_all(struct exchange *exchange) { exchange_rest(*exchange, 1, finish_column); }
+SOFTFOCUS_SHARED void exchange_all(struct exchange exchange) { exchange_rest(exchange, 1, finish_column); }
+SOFTFOCUS_SHARED void give_all(struct exchange exchange) { give_tile(exchange, 1, finish_column); }
 
 SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_backward_args *args, size_t begin, size_t end)
 {
-    static const struct column_kernel kernel = {1, 1, begin_columns, take_columns, end_columns, finish_column, exchange_all};
+    static const struct column_kernel kernel = {1, 1, SIZE_MAX, begin_columns, take_columns,
+                                                end_columns, finish_column, exchange_all, give_all};
     struct column_tensors tensors = {args->shape, args->grad_log_probs, args->log_probs, args->grad_logits,
                                      streams_gradient(args)};
     _Alignas(64) union columns_memory memory;

@@ -1,6 +1,12 @@
 /* What the kernels of an ISA share and call: too long for a copy in each, which would be no faster. */
 #include "kernels/softmax.h"
 
+SOFTFOCUS_INLINE void copy_vectors(real *to, const real *from, size_t count)
+{
+    for (size_t i = 0; i < count * VF_LANES; i += VF_LANES)
+        vf_store(to + i, vf_load(from + i));
+}
+
 SOFTFOCUS_INLINE void store4(real *p, const vf a[4])
 {
     SOFTFOCUS_UNROLL_SHORT
@@ -25,12 +31,15 @@ void tile_load_from(real *tile, struct softfocus_view view, struct batch batch, 
             store4(target, column);
         }
     }
+    size_t full = batch.count / VF_LANES;
     for (size_t k = 0; k < classes; k++) {
         size_t w = v;
         const real *source = element(view, batch.outer, first + k, batch.inner + w * VF_LANES);
         real *target = columns_at(columns, w, k);
-        for (; is_planes(view) && (w + 1) * VF_LANES <= batch.count; w++, source += VF_LANES, target += VF_LANES)
-            vf_store(target, vf_load(source));
+        if (is_planes(view) && w < full) {
+            copy_vectors(target, source, full - w);
+            w = full;
+        }
         for (; w < batch.vectors; w++)
             vf_store(columns_at(columns, w, k),
                      lanes_load(element(view, batch.outer, first + k, batch.inner + w * VF_LANES), view.inner_stride,

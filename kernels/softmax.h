@@ -784,10 +784,11 @@ SOFTFOCUS_INLINE void columns_max(const struct block *block, size_t v, vf *max, 
         *at_target = at;
 }
 
-/* What a sum leaves out in each lane: a class, by how far it is from the next one, or (`max`, a constant) the maximum. */
+/* What a sum leaves out in each lane: a class, by how far it is from the next one, or (`max`, a constant) the maximum, or
+   (`hidden`) nothing: in the class's place is -inf. */
 struct column_hole {
     vi class;
-    int max;
+    int max, hidden;
 };
 
 /* A block of some classes, or of all, and a vector of it: what the sums below run over. */
@@ -797,12 +798,13 @@ struct column_sum {
     size_t class, end;
     struct column_hole hole;
     vf m;
-    int keeps; /* exponentials take the place of what they are of */
+    int keeps; /* exponentials take the place of what they are of; always where the hole is hidden */
 };
 
-/* The sum over the next `n` classes, of `most`, a constant of up to four. `keeps`: a constant where speed depends on it. */
+/* The sum over the next `n` classes, of `most`, a constant of up to four. `keeps` and `hidden` are constants where speed
+   depends on them. */
 SOFTFOCUS_INLINE void columns_group(const struct column_sum *of, size_t n, size_t most, struct exp_base base, int far,
-                                    int keeps, struct exp_sum *sum, vf *largest)
+                                    int keeps, int hidden, struct exp_sum *sum, vf *largest)
 {
     struct exp_group group;
     SOFTFOCUS_UNROLL
@@ -815,7 +817,7 @@ SOFTFOCUS_INLINE void columns_group(const struct column_sum *of, size_t n, size_
         set_term(&group, c, of->hole.max ? but_largest(largest, x) : x, base, far);
         if (keeps)
             vf_store(z, group.e[c]);
-        if (!of->hole.max)
+        if (!of->hole.max && !hidden)
             leave_out(&group, c, vi_equal(of->hole.class, vi_set1((int32_t)c)));
     }
     add_group(sum, &group, COLUMNS_SPLIT);
@@ -826,14 +828,17 @@ SOFTFOCUS_INLINE void columns_group(const struct column_sum *of, size_t n, size_
 SOFTFOCUS_INLINE void next_group(struct column_sum *of, struct exp_base base, int far, struct exp_sum *sum, vf *largest)
 {
     size_t n = smaller(of->end - of->class, 4);
+    int hidden = of->hole.hidden;
     if (far)
-        columns_group(of, n, 4, base, far, of->keeps, sum, largest);
+        columns_group(of, n, 4, base, far, of->keeps, 0, sum, largest);
+    else if (n == 4 && hidden)
+        columns_group(of, 4, 4, base, far, 1, 1, sum, largest);
     else if (n == 4 && of->keeps)
-        columns_group(of, 4, 4, base, far, 1, sum, largest);
+        columns_group(of, 4, 4, base, far, 1, 0, sum, largest);
     else if (n == 4)
-        columns_group(of, 4, 4, base, far, 0, sum, largest);
+        columns_group(of, 4, 4, base, far, 0, 0, sum, largest);
     else
-        columns_group(of, n, 3, base, far, of->keeps, sum, largest);
+        columns_group(of, n, 3, base, far, of->keeps, 0, sum, largest);
     of->hole.class = vi_add(of->hole.class, vi_set1(-4));
     of->class += n;
     of->z += 4 * of->stride;
@@ -854,7 +859,7 @@ SOFTFOCUS_INLINE vd columns_sum_exp(const struct block *block, size_t v, struct 
                             .stride = block->in.class_stride,
                             .class = block->first,
                             .end = block->first + block->classes,
-                            .hole = {vi_add(hole.class, vi_set1(-(int32_t)(uint32_t)block->first)), hole.max},
+                            .hole = {vi_add(hole.class, vi_set1(-(int32_t)(uint32_t)block->first)), hole.max, hole.hidden},
                             .m = m,
                             .keeps = keeps};
     if (hole.max && of.class == 0) { /* which leaves no term */

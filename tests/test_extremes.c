@@ -242,8 +242,6 @@ static void extreme_gamma(const softfocus_test *test)
     }
 }
 
-/* ---- Backward */
-
 /* A NaN at the target, which no sum has, makes a search for the maximum forget what came before it in its lane; and exp
    of a logit so far above the maximum that was found makes anything of it, negative numbers included. */
 static void nan_at_target(const softfocus_test *test)
@@ -271,6 +269,42 @@ static void nan_at_target(const softfocus_test *test)
                                             places[place], top, c, (double)grad[c], (double)loss);
             }
 }
+
+/* The factor of exponentials is past 1, although those are scaled by 2^60; and below what has a float's digits. */
+static void extreme_weights(const softfocus_test *test)
+{
+    enum { POSITIONS = 20 };
+    static const float weights[] = {0.0f, 0x1p-140f, 0x1p-60f, 0x1p59f, 0x1p63f, 0x1p66f, 0x1p90f, 0x1p125f};
+    static const size_t counts[] = {2, 16, 60};
+    float logits[POSITIONS * 60] = {0}, grad[POSITIONS * 60], loss[POSITIONS], weight[60];
+    int32_t index[POSITIONS];
+    softfocus_context context = softfocus_test_context(test->isa);
+    softfocus_focal_options options = softfocus_focal_defaults();
+    softfocus_targets targets = softfocus_index_targets(index, SOFTFOCUS_I32);
+    options.reduction = SOFTFOCUS_NONE;
+    options.gamma = 0.0;
+    options.alpha = -1.0;
+    options.class_weight = weight;
+    for (size_t k = 0; k < 2 * COUNT(counts) * (COUNT(weights) + 1); k++) {
+        size_t classes = counts[k / 2 % COUNT(counts)], which = k / 2 / COUNT(counts), inner = k % 2 ? POSITIONS : 1;
+        softfocus_tensor z = softfocus_tensor_contiguous_const(logits, SOFTFOCUS_F32, POSITIONS / inner, classes, inner);
+        softfocus_tensor g = softfocus_tensor_contiguous(grad, SOFTFOCUS_F32, POSITIONS / inner, classes, inner);
+        for (size_t c = 0; c < classes; c++)
+            weight[c] = weights[(which < COUNT(weights) ? which : c) % COUNT(weights)]; /* all the same, or any beside any */
+        for (size_t i = 0; i < POSITIONS; i++)
+            index[i] = (int32_t)(7 * i % classes);
+        softfocus_test_expect_ok(softfocus_softmax_focal_loss(&context, &z, &targets, &options, loss, &g));
+        for (size_t i = 0; i < POSITIONS; i++)
+            for (size_t c = 0; c < classes; c++) {
+                double p = 1.0 / (double)classes, part = (size_t)index[i] == c ? p - 1.0 : p;
+                double expected = (double)weight[index[i]] * part;
+                size_t e = inner == 1 ? i * classes + c : c * POSITIONS + i;
+                expect_near("gradient", e, grad[e], expected, 4.0 * 0x1p-24 * fabs(expected) + 0x1p-149);
+            }
+    }
+}
+
+/* ---- Backward */
 
 /* p, or the sum of g, is near or below the smallest float that has all its digits. */
 static void small_probabilities(const softfocus_test *test)
@@ -339,6 +373,7 @@ void softfocus_add_extremes_tests(void)
         {"sigmoid_focal_loss", "small_normalizer", small_normalizer},
         {"softmax_focal_loss", "extreme_gamma", extreme_gamma},
         {"softmax_focal_loss", "nan_at_target", nan_at_target},
+        {"softmax_focal_loss", "extreme_weights", extreme_weights},
         {"log_softmax_backward", "small_probabilities", small_probabilities},
         {"log_softmax_backward", "small_sums_beside_others", small_sums_beside_others},
     };
