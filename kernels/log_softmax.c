@@ -299,7 +299,7 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_args *args, siz
                                {memory.tiled.sums[0], memory.tiled.sums[1]},
                                {memory.tiled.tiles[0], memory.tiled.tiles[1]},
                                TILE_SIZE, TILE_WIDTH, 0};
-    if (are_planes(&tensors) && !fits_whole(&tensors, positions_that_fit(&tensors, TILE_SIZE)))
+    if (are_planes(&tensors) && !fits_whole(&tensors, positions_that_fit(&tensors, TILE_SIZE), TILE_LEAST))
         room = (struct column_room){memory.wide.state, {memory.wide.sums, NULL},
                                     {memory.wide.tiles[0], memory.wide.tiles[1]}, TILE_SIZE, WIDE_WIDTH, 1};
     for_columns(&tensors, begin, end, &kernel, &room);

@@ -286,7 +286,7 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_backward_args *
        batches are 1.1 to 2.6 times as fast, there 0.9 to 0.95 (AVX2, Zen 3). Sums, of four classes at a time, have the same
        bits by any blocks. */
     if (are_planes(&tensors) &&
-        !(tensors.streams && fits_whole(&tensors, positions_that_fit(&tensors, TWO_TILE_SIZE))))
+        !(tensors.streams && fits_whole(&tensors, positions_that_fit(&tensors, TWO_TILE_SIZE), TILE_LEAST)))
         room = (struct column_room){memory.wide.sums, {memory.wide.weights, NULL},
                                     {memory.wide.tiles[0], memory.wide.tiles[1]}, TWO_TILE_SIZE, WIDE_WIDTH, 1};
     for_two_columns(&tensors, begin, end, &kernel, &room);
