@@ -725,6 +725,7 @@ SOFTFOCUS_REGIME double columns(const struct softfocus_softmax_focal_args *args,
                                      streams_to(&args->shape, args->logits, args->grad)};
     struct columns_state state;
     struct columns_sums sums[2];
+    sums[0].hidden = sums[1].hidden = 0; /* exchange_all asks before there are results */
     state.args = args;
     state.sum = vd_set1(0.0);
     _Alignas(64) real tiles[2][SMALL_TILE_SIZE + TILE_SLACK];
