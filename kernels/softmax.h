@@ -785,7 +785,8 @@ SOFTFOCUS_INLINE void columns_max(const struct block *block, size_t v, vf *max, 
 }
 
 /* What a sum leaves out in each lane: a class, by how far it is from the next one, or (`max`, a constant) the maximum, or
-   (`hidden`) nothing: in the class's place is -inf. */
+   (`hidden`) nothing: in the class's place is -inf. The class is one that does not come then, INT32_MAX: it is looked for
+   where speed does not depend on it. */
 struct column_hole {
     vi class;
     int max, hidden;

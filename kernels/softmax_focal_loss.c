@@ -463,8 +463,7 @@ struct columns_state {
         vd unit; /* and when the loss is known: */
         struct exp_base base;
     } of[SMALL_BATCH_VECTORS];
-    struct columns tile; /* of the batch, if targets are hidden there */
-    int hidden;
+    struct columns tile; /* of the batch where targets are hidden, else without data */
 };
 
 /* What a vector of positions comes to, for its gradient; of hidden targets the first factor alone. */
@@ -479,7 +478,6 @@ struct columns_sums {
         struct focal_parts parts; /* and when all is known: */
         struct column_results results;
     } of[SMALL_BATCH_VECTORS];
-    int hidden;
     const union column_unit *units; /* where not all classes are in one block: e_j are formed again for the gradient */
 };
 
@@ -512,8 +510,8 @@ SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
  * for it in each class. Where its exponential would be, 0, comes the gradient there, which is not above 0. Then
  *     min(e, e * factor), with a factor of [0, 1],
  * is the gradient at every class: of an e >= 0 the product, of a gradient that one. Any NaN is kept, since vf_min gives its
- * second operand then. Where that does not hold (an alpha below 0; factors that are tiny, see struct factor, or past 1), or
- * where the position is ignored, gradients are formed in the tile, and the factor is 1.
+ * second operand then. Where that does not hold (factors that are tiny, see struct factor, or past 1), or where the position
+ * is ignored, gradients are formed in the tile, and the factor is 1.
  *
  * With the functions of their own that the passes are below, the loss with its gradient is 1.06 times as fast at 4 x 19 x
  * 65536 (12.4 to 11.0 instructions per element), 1.1 at 1000 x 32, 1.23 at 1 x 80 x 16384 (10.1 to 8.4), but 0.96 to 1.0
@@ -617,8 +615,7 @@ SOFTFOCUS_SHARED void find_column_peaks(struct columns_state *state, const struc
 {
     int hidden = block->form == HIDING_TILE;
     if (block->first == 0) {
-        state->hidden = hidden;
-        state->tile = block->in;
+        state->tile = hidden ? block->in : (struct columns){NULL, 0, 0};
         for (size_t v = 0; v < batch->vectors && hidden; v++)
             hide_targets(block->in, v, &state->targets[v], state->target_logit[v]);
     }
@@ -672,7 +669,6 @@ SOFTFOCUS_SHARED void end_columns(void *opaque, void *sums, const struct batch *
 {
     struct columns_state *state = opaque;
     struct columns_sums *done = sums;
-    done->hidden = state->hidden;
     done->units = state->of;
     state->sum = sums_from(state->sum, VF_LANES - batch->repeated % VF_LANES); /* positions are so many lanes further on */
     /* Step by step, as one vector after the other is a chain of which a CPU overlaps hardly two: 1.1 to 1.2 times as fast at
@@ -694,7 +690,7 @@ SOFTFOCUS_SHARED void end_columns(void *opaque, void *sums, const struct batch *
                     result.loss, &state->sum);
         state->of[v].base = exp_base(state->max[v], 1);
         done->of[v].results = (struct column_results){state->targets[v], result.factor, result.at_target};
-        if (state->hidden && state->args->grad.data)
+        if (state->tile.data && state->args->grad.data)
             done->of[v].results.factor.first =
                 end_hidden(state->tile, v, state->args->shape.classes, &state->targets[v], &result);
     }
@@ -703,7 +699,7 @@ SOFTFOCUS_SHARED void end_columns(void *opaque, void *sums, const struct batch *
 
 SOFTFOCUS_SELDOM void exchange_all(struct exchange exchange)
 {
-    if (((const struct columns_sums *)exchange.sums)->hidden)
+    if (exchange.form == HIDING_TILE)
         exchange_rest(exchange, 0, finish_hidden);
     else
         exchange_rest(exchange, 0, finish_seen);
@@ -711,7 +707,7 @@ SOFTFOCUS_SELDOM void exchange_all(struct exchange exchange)
 
 SOFTFOCUS_SHARED void give_all(struct exchange exchange)
 {
-    if (((const struct columns_sums *)exchange.sums)->hidden)
+    if (exchange.form == HIDING_TILE)
         give_tile(exchange, 0, finish_hidden);
     else
         give_tile(exchange, 0, finish_seen);
@@ -725,7 +721,6 @@ SOFTFOCUS_REGIME double columns(const struct softfocus_softmax_focal_args *args,
                                      streams_to(&args->shape, args->logits, args->grad)};
     struct columns_state state;
     struct columns_sums sums[2];
-    sums[0].hidden = sums[1].hidden = 0; /* exchange_all asks before there are results */
     state.args = args;
     state.sum = vd_set1(0.0);
     _Alignas(64) real tiles[2][SMALL_TILE_SIZE + TILE_SLACK];

@@ -129,6 +129,7 @@ struct column_tensors {
    cache, do no harm: into the L2 cache, since what L1 can wait for at once is less than memory gives. */
 struct exchange {
     size_t classes, vectors; /* of the tiles; no classes: nothing to exchange */
+    enum form form;
     size_t class, v;         /* where it is */
     real *tile, *to;         /* the piece there, and where its results belong */
     const real *from, *second; /* what comes in its place, and in that of the second tensor, */
@@ -244,8 +245,8 @@ SOFTFOCUS_INLINE void exchange_rest(struct exchange e, int two, column_result *r
 }
 
 /* Its results alone, where no other tile comes. Its loops are short, where the way of any block (block_store) asks what each
-   vector is: with them, and such loops in tile_load_from, the loss with its gradient takes 0.8 times the instructions at
-   64 x 91 x 100. */
+   vector is: with them, and such loops in tile_load_from, the loss with its gradient took 0.8 times the instructions at
+   64 x 91 x 100, while no tile was exchanged there. */
 SOFTFOCUS_INLINE void give_tile(struct exchange e, int two, column_result *result)
 {
     for (; e.class < e.classes; e.class++, e.tile += e.vectors * VF_LANES) {
@@ -618,11 +619,12 @@ SOFTFOCUS_INLINE void work_on_batch(const struct column_tensors *tensors, const 
 }
 
 /* What give_tile needs of a batch in tiles of planes. */
-SOFTFOCUS_INLINE struct exchange given_of(const struct column_tensors *tensors, const struct batch *batch, real *tile,
-                                            const real *second_tile, const void *sums)
+SOFTFOCUS_INLINE struct exchange given_of(const struct column_tensors *tensors, const struct column_plan *plan,
+                                          const struct batch *batch, real *tile, const real *second_tile, const void *sums)
 {
     return (struct exchange){.classes = tensors->shape.classes,
                              .vectors = batch->vectors,
+                             .form = plan->form,
                              .tile = tile,
                              .to = element(tensors->out, batch->outer, 0, batch->inner),
                              .to_step = tensors->out.class_stride,
@@ -640,7 +642,7 @@ SOFTFOCUS_INLINE void finish_batch(const struct column_tensors *tensors, const s
     size_t classes = tensors->shape.classes, step = whole ? classes : BLOCK_CLASSES;
     if (plan->exchanges && batch->count % VF_LANES == 0) {
         if (tensors->out.data)
-            kernel->give_all(given_of(tensors, batch, tile, second_tile, sums));
+            kernel->give_all(given_of(tensors, plan, batch, tile, second_tile, sums));
         return;
     }
     size_t further = plan->fetches ? BLOCK_CLASSES : 0, next = 0;
@@ -657,9 +659,9 @@ SOFTFOCUS_INLINE void finish_batch(const struct column_tensors *tensors, const s
 
 /* Of what is in `tile` (the batch `last`, with its sums) and what comes there (`next`), beside the work on `batch`. Of
    nothing unless both fill their vectors, and unless that work is long enough. */
-SOFTFOCUS_INLINE struct exchange exchange_of(const struct column_tensors *tensors, const struct batch *last,
-                                             const struct batch *batch, const struct batch *next, size_t width, real *tile,
-                                             real *second_tile, const void *sums)
+SOFTFOCUS_INLINE struct exchange exchange_of(const struct column_tensors *tensors, const struct column_plan *plan,
+                                             const struct batch *last, const struct batch *batch, const struct batch *next,
+                                             real *tile, real *second_tile, const void *sums)
 {
     size_t classes = tensors->shape.classes;
     int gives = tensors->out.data != NULL;
@@ -668,6 +670,7 @@ SOFTFOCUS_INLINE struct exchange exchange_of(const struct column_tensors *tensor
         return (struct exchange){.classes = 0};
     struct exchange e = {.classes = classes,
                          .vectors = next->vectors,
+                         .form = plan->form,
                          .tile = tile,
                          .to = tile, /* some place, where there are no results */
                          .from = element(tensors->in, next->outer, 0, next->inner),
@@ -678,7 +681,7 @@ SOFTFOCUS_INLINE struct exchange exchange_of(const struct column_tensors *tensor
                          .sums = sums};
     /* After the last piece comes the batch after next, or, where an image ends, what is there already. */
     ptrdiff_t ahead = (ptrdiff_t)e.ahead, steps = -ahead, positions = 0;
-    if (next->inner + next->count + width <= tensors->shape.inner) {
+    if (next->inner + next->count + plan->walk.each <= tensors->shape.inner) {
         steps = -(ptrdiff_t)classes;
         positions = (ptrdiff_t)next->count;
     }
@@ -764,7 +767,7 @@ SOFTFOCUS_INLINE void for_columns(const struct column_tensors *tensors, size_t b
         struct exchange exchange = {.classes = 0};
         if (plan.exchanges)
             exchange =
-                exchange_of(tensors, &last, &batch, &next, plan.walk.each, room->tiles[others], NULL, room->sums[others]);
+                exchange_of(tensors, &plan, &last, &batch, &next, room->tiles[others], NULL, room->sums[others]);
         int exchanged = to_exchange(&exchange);
         if (last.count > 0 && !exchanged)
             finish_batch(tensors, &last, &plan, kernel, room->sums[others], room->tiles[others], NULL);
@@ -796,7 +799,7 @@ SOFTFOCUS_INLINE void for_two_columns(const struct column_tensors *tensors, size
             tile_load(room->tiles[1], tensors->second, batch, tensors->shape.classes);
         if (plan.exchanges)
             exchange =
-                exchange_of(tensors, &batch, &batch, &next, plan.walk.each, room->tiles[0], room->tiles[1], room->sums[0]);
+                exchange_of(tensors, &plan, &batch, &batch, &next, room->tiles[0], room->tiles[1], room->sums[0]);
         loaded = to_exchange(&exchange);
         if (loaded)
             kernel->exchange_all(exchange);
