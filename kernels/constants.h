@@ -63,6 +63,16 @@
 #define SOFTFOCUS_EXP1_Q5 0x1.123f7cp-7f
 #define SOFTFOCUS_EXP1_Q6 0x1.696e4ep-10f
 
+/* exp(-r) in double, |r| <= 1.01 ln2/2: fpminimax (double), degree 6, the first coefficient exactly 1.
+ * Largest relative error: 2^-28.8 (dirtyinfnorm). */
+#define SOFTFOCUS_EXP_INVERSE_0 0x1p+0
+#define SOFTFOCUS_EXP_INVERSE_1 -0x1.000000925e8f2p+0
+#define SOFTFOCUS_EXP_INVERSE_2 0x1.fffffbdfe6c24p-2
+#define SOFTFOCUS_EXP_INVERSE_3 -0x1.55540ccc9bbf9p-3
+#define SOFTFOCUS_EXP_INVERSE_4 0x1.55583f9017f72p-5
+#define SOFTFOCUS_EXP_INVERSE_5 -0x1.126e4ca01dfcap-7
+#define SOFTFOCUS_EXP_INVERSE_6 0x1.6ae0ddbed1b2dp-10
+
 /* log2(e); ln2 in two parts for FMA, where the first product is exact within its fused subtraction; and in
  * three without FMA: n times one of the first two (8 significant bits each) is exact for every integer |n|
  * <= 2^16. */

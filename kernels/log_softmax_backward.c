@@ -275,8 +275,16 @@ SOFTFOCUS_SHARED void give_all(struct exchange exchange) { give_tile(exchange, 1
 
 SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_backward_args *args, size_t begin, size_t end)
 {
-    static const struct column_kernel kernel = {1, 1, SIZE_MAX, begin_columns, take_columns,
-                                                end_columns, finish_column, exchange_all, give_all};
+    static const struct column_kernel kernel = {.passes = 1,
+                                                .two = 1,
+                                                .hides_from = SIZE_MAX,
+                                                .sum_size = sizeof(struct weights),
+                                                .begin = begin_columns,
+                                                .take = take_columns,
+                                                .end = end_columns,
+                                                .finish = finish_column,
+                                                .exchange_all = exchange_all,
+                                                .give_all = give_all};
     struct column_tensors tensors = {args->shape, args->grad_log_probs, args->log_probs, args->grad_logits,
                                      streams_gradient(args)};
     _Alignas(64) union columns_memory memory;

@@ -116,10 +116,10 @@ struct exp_base {
     vf round;  /* EXP_ROUND - N, N the multiple next to (m - origin) / ln2 */
 };
 
-/* n of top = n ln2 + r */
-SOFTFOCUS_INLINE vf exp_multiple(vf top)
+/* n of top = n ln2 + r; `whole`: the next whole number. */
+SOFTFOCUS_INLINE vf exp_multiple(vf top, int whole)
 {
-    vf round = vf_set1(EXP_ROUND);
+    vf round = vf_set1(whole ? 0x1.8p23f : EXP_ROUND);
     return vf_sub(vf_mul_add(top, vf_set1(SOFTFOCUS_LOG2E), round), round);
 }
 
@@ -132,13 +132,15 @@ SOFTFOCUS_INLINE int base_is_far(vf m)
     return vm_any(vm_and_not(vm_first(VF_LANES), vf_less(vf_abs(m), vf_set1(EXP_REACH))));
 }
 
-/* `far` is a constant: 0 where !base_is_far(m). */
-SOFTFOCUS_INLINE struct exp_base exp_base(vf m, int far)
+/* `far` is a constant: 0 where !base_is_far(m). `whole`: N is a whole number, for exp_unit_from. */
+SOFTFOCUS_INLINE struct exp_base exp_base_of(vf m, int far, int whole)
 {
     vf top = far ? near_part(m) : m;
     return (struct exp_base){vf_sub(m, top), vf_sub(top, vf_set1(EXP_DEPTH)),
-                             vf_sub(vf_set1(EXP_ROUND), exp_multiple(top))};
+                             vf_sub(vf_set1(EXP_ROUND), exp_multiple(top, whole))};
 }
+
+SOFTFOCUS_INLINE struct exp_base exp_base(vf m, int far) { return exp_base_of(m, far, 0); }
 
 /* exp(z - m) / exp_unit(m) is scale + scale * quotient. */
 struct exp_terms {
@@ -180,7 +182,7 @@ SOFTFOCUS_INLINE vf exp_based(vf z, struct exp_base base, int far) { return exp_
    one to 2^-25.9 (|r| <= 0.35, degree 8; r itself is a rounded float). */
 SOFTFOCUS_INLINE vd exp_unit(vf m)
 {
-    vf top = near_part(m), r = reduce_ln2(top, exp_multiple(top)), q = vf_set1(1.0f / 24);
+    vf top = near_part(m), r = reduce_ln2(top, exp_multiple(top, 0)), q = vf_set1(1.0f / 24);
 #if !VF_TABLE_BITS
     q = vf_neg_mul_add(r, vf_set1(1.0f / 5040), vf_mul(vf_mul(r, r), vf_set1(1.0f / 40320)));
     q = vf_mul_add(r, vf_mul_add(r, vf_add(q, vf_set1(1.0f / 720)), vf_set1(-1.0f / 120)), vf_set1(1.0f / 24));
@@ -193,6 +195,33 @@ SOFTFOCUS_INLINE vd exp_unit(vf m)
 #endif
     vd inverse = vd_set1(EXP_SCALE_INVERSE);
     return vd_mul_add(rest, inverse, inverse);
+}
+
+/* The same for sums that are relative to a guess of m, by its whole base: 2^-60 2^(N - n) exp(-r), m being n ln2 + r with a
+   whole n, in double, to 2^-28.8. A good guess is at most GUESS_DEPTH below m (never above it), so that the exponential of m
+   is below 2^118 and what m needs of the others is far from the floor; and both are near. A guess that is m itself is as
+   good, whatever m is: mend_guess, softmax.h. */
+#define GUESS_DEPTH 40.0f
+
+SOFTFOCUS_INLINE vm is_good_guess(vf guess, vf m)
+{
+    return vm_and(vf_less(vf_abs(m), vf_set1(EXP_REACH - GUESS_DEPTH)), vf_less(vf_sub(m, guess), vf_set1(GUESS_DEPTH)));
+}
+
+SOFTFOCUS_INLINE vd exp_unit_from(vf m, vf guess)
+{
+    static const double c[] = {SOFTFOCUS_EXP_INVERSE_0, SOFTFOCUS_EXP_INVERSE_1, SOFTFOCUS_EXP_INVERSE_2,
+                               SOFTFOCUS_EXP_INVERSE_3, SOFTFOCUS_EXP_INVERSE_4, SOFTFOCUS_EXP_INVERSE_5,
+                               SOFTFOCUS_EXP_INVERSE_6};
+    vf top = near_part(m), n = exp_multiple(top, 1);
+    vd r = vd_mul_add(vd_widen(n), vd_set1(-SOFTFOCUS_LN2_DOUBLE), vd_widen(top));
+    size_t degree = sizeof c / sizeof c[0] - 1;
+    vd q = vd_set1(c[degree]);
+    SOFTFOCUS_UNROLL_SHORT
+    for (size_t i = degree; i-- > 0;)
+        q = vd_mul_add(q, r, vd_set1(c[i]));
+    vf down = vf_sub(n, exp_multiple(near_part(guess), 1));
+    return vd_scale_down(vd_mul(q, vd_set1(EXP_SCALE_INVERSE)), vd_widen(down));
 }
 
 /* 2^60 exp(z) for z <= 0, and with `low` what its last rounding left out. */

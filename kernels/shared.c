@@ -83,13 +83,13 @@ SOFTFOCUS_RARE void find_share_peak(struct softfocus_row_share *share, const rea
     *hole = group_of_max(maxima->best[0], vi_load(share->group), maxima->m[0]) - share->first;
 }
 
-SOFTFOCUS_RARE vd columns_sum_far(const struct column_sum *of, vd sum, vf *largest)
+SOFTFOCUS_RARE void columns_sum_far(const struct column_sum *of, vd *sum, struct column_found *found)
 {
     struct column_sum rest = *of;
-    struct exp_base base = exp_base(rest.m, 1);
-    struct exp_sum terms = no_terms(sum);
+    struct exp_base base = exp_base_of(rest.near, 1, rest.whole);
+    struct exp_sum terms = no_terms(*sum);
     while (rest.class < rest.end)
-        next_group(&rest, base, 1, &terms, largest);
+        next_group(&rest, base, 1, &terms, found);
     settle(&terms, COLUMNS_SPLIT);
-    return terms.sum;
+    *sum = terms.sum;
 }

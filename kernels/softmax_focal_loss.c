@@ -80,10 +80,11 @@ struct focal_parts {
 
 SOFTFOCUS_INLINE vd gap_of(vf max, vf target_logit) { return vd_sub(vd_widen(max), vd_widen(target_logit)); }
 
-SOFTFOCUS_INLINE vd focal_target_exp(vf max, vf target_logit, vd unit)
+/* `base`: of m, or whatever the unit is of. */
+SOFTFOCUS_INLINE vd focal_target_exp(vf max, vf target_logit, struct exp_base base, vd unit)
 {
     vd zero = vd_set1(0.0), one = vd_set1(1.0), gap = gap_of(max, target_logit);
-    vd target_exp = vd_mul(vd_widen(exp_based(target_logit, exp_base(max, 1), 1)), unit);
+    vd target_exp = vd_mul(vd_widen(exp_based(target_logit, base, 1)), unit);
     /* Exactly 1 at the maximum, where p may be near 1; NaN for NaN, which the sum leaves out as it does any target. */
     return vd_select_less(zero, gap, target_exp, vd_sub(one, gap));
 }
@@ -329,7 +330,7 @@ SOFTFOCUS_PER_BATCH void end_batch(const struct softfocus_softmax_focal_args *ar
     struct focal_parts parts;
     vf max = peaks->maxima.max, target_logit = vf_load(peaks->target_logit);
     vd unit = peaks->maxima.unit, others = rest_of(max, reduce_add_rows(rest, peaks->count), unit, vd_set1(0.0));
-    parts.target_exp = focal_target_exp(max, target_logit, unit);
+    parts.target_exp = focal_target_exp(max, target_logit, exp_base(max, 1), unit);
     parts.nll = focal_nll(max, target_logit, others, parts.target_exp);
     struct focal result = focal_end(args, &peaks->targets, others, unit, &parts);
     keep_losses(args, peaks->position, peaks->count, 0, result.loss, sum);
@@ -456,7 +457,7 @@ struct columns_state {
     const struct softfocus_softmax_focal_args *args;
     vd sum; /* of the losses */
     struct targets targets[SMALL_BATCH_VECTORS];
-    vf max[SMALL_BATCH_VECTORS];
+    float max[SMALL_BATCH_VECTORS][VF_LANES];
     float target_logit[SMALL_BATCH_VECTORS][VF_LANES];
     vd rest[SMALL_BATCH_VECTORS];
     union column_unit {
@@ -464,7 +465,23 @@ struct columns_state {
         struct exp_base base;
     } of[SMALL_BATCH_VECTORS];
     struct columns tile; /* of the batch where targets are hidden, else without data */
+    int guesses;         /* whether exponentials are relative to guesses of the maxima, or to these */
+    real *near;          /* what they are relative to: where maxima are, or */
+    real few[TILE_LEAST]; /* guesses, of a tile, which has fewer positions then, */
+    real *many;           /* or of blocks, which leave room in the place of tiles */
+    unsigned char again[SMALL_BATCH_VECTORS]; /* of blocks: whether a vector needs a pass with another guess */
 };
+
+/* What exponentials of vector v are relative to. */
+SOFTFOCUS_INLINE vf near_max(const struct columns_state *state, size_t v) { return vf_load(state->near + v * VF_LANES); }
+
+SOFTFOCUS_INLINE int mend_near(struct columns_state *state, size_t v)
+{
+    vf near = near_max(state, v);
+    int mended = mend_guess(&near, vf_load(state->max[v]), &state->rest[v]);
+    vf_store(state->near + v * VF_LANES, near);
+    return mended;
+}
 
 /* What a vector of positions comes to, for its gradient; of hidden targets the first factor alone. */
 struct column_results {
@@ -498,7 +515,7 @@ SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
     for (size_t v = 0; v < batch->vectors; v++) {
         state->targets[v] = targets_at(state->args, batch->position + v * VF_LANES, batch_lanes(batch, v));
         fetch_targets(state->args, batch->position + v * VF_LANES);
-        state->max[v] = vf_set1(MINUS_INFINITY);
+        vf_store(state->max[v], vf_set1(MINUS_INFINITY));
         vf_store(state->target_logit[v], vf_set1(0.0f));
         state->rest[v] = vd_set1(0.0);
     }
@@ -518,6 +535,10 @@ SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
  * times at 2 to 8 classes, hidden or not (AVX2, Zen 3). From so many classes on what is done lane by lane, some 60
  * operations for a vector, is less than what is saved, 12 for each class. */
 enum { HIDE_CLASSES = VF_LANES > 1 ? 12 : INT32_MAX };
+
+/* Classes from which on exponentials are relative to guesses of the maxima: more than a tile holds of the least positions.
+   In tiles, too, where there are still fewer positions, since sums have other bits by a guess. */
+enum { GUESS_CLASSES = SMALL_TILE_SIZE / (VF_LANES > 1 ? HIDING_TILE_LEAST : TILE_LEAST) + 1 };
 
 /* The places of a vector's targets in its tile, from that of its first class on; of what is ignored that of class 0. */
 struct places {
@@ -610,11 +631,19 @@ SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf x, vf none, size_t clas
                                : finish_seen(opaque, x, none, class, v, form);
 }
 
-/* The passes, functions of their own, so that each has all registers. */
+SOFTFOCUS_INLINE void guess_maxima(struct columns_state *state, const struct batch *batch, const struct block *block)
+{
+    state->near = !state->guesses ? state->max[0] : block->form == BLOCKS ? state->many : state->few;
+    for (size_t v = 0; v < batch->vectors && state->guesses; v++)
+        vf_store(state->near + v * VF_LANES, guess_of_max(*block, v));
+}
+
+/* The passes, functions of their own, so that each has all registers. In tiles: */
 SOFTFOCUS_SHARED void find_column_peaks(struct columns_state *state, const struct batch *batch, const struct block *block)
 {
     int hidden = block->form == HIDING_TILE;
     if (block->first == 0) {
+        guess_maxima(state, batch, block);
         state->tile = hidden ? block->in : (struct columns){NULL, 0, 0};
         for (size_t v = 0; v < batch->vectors && hidden; v++)
             hide_targets(block->in, v, &state->targets[v], state->target_logit[v]);
@@ -622,24 +651,30 @@ SOFTFOCUS_SHARED void find_column_peaks(struct columns_state *state, const struc
     for (size_t v = 0; v < batch->vectors; v++) {
         vi target = vi_load(state->targets[v].class);
         vf logit = vf_load(state->target_logit[v]);
+        vf max = vf_load(state->max[v]);
         if (hidden) {
-            state->max[v] = vf_max(logit, state->max[v]);
-            columns_max(block, v, &state->max[v], NULL, NULL);
+            max = vf_max(logit, max);
+            columns_max(block, v, &max, NULL, NULL);
         } else {
-            columns_max(block, v, &state->max[v], &target, &logit);
+            columns_max(block, v, &max, &target, &logit);
             vf_store(state->target_logit[v], logit);
         }
+        vf_store(state->max[v], max);
     }
+    if (block->first + block->classes == state->args->shape.classes)
+        for (size_t v = 0; v < batch->vectors && state->guesses; v++)
+            mend_near(state, v);
 }
 
 SOFTFOCUS_INLINE void sum_columns(struct columns_state *state, const struct batch *batch, const struct block *block,
                                   int hidden, int keeps, column_result *result)
 {
     struct exchange exchange = *block->exchange; /* a copy: no store may change it behind the compiler's back */
+    int guesses = state->guesses;
     for (size_t v = 0; v < batch->vectors; v++) {
-        struct column_hole hole = {hidden ? vi_set1(INT32_MAX) : vi_load(state->targets[v].class), 0, hidden};
-        vf none = vf_set1(0.0f);
-        state->rest[v] = columns_sum_exp(block, v, hole, state->max[v], keeps, result, &exchange, state->rest[v], &none);
+        struct column_hole hole = {hidden ? vi_set1(INT32_MAX) : vi_load(state->targets[v].class), 0, hidden, 0};
+        struct column_found none = {vf_set1(0.0f), vf_set1(0.0f)};
+        columns_sum_exp(block, v, hole, near_max(state, v), guesses, keeps, result, &exchange, &state->rest[v], &none);
     }
     *block->exchange = exchange;
 }
@@ -651,13 +686,35 @@ SOFTFOCUS_REGIME void sum_hidden(struct columns_state *state, const struct batch
 
 SOFTFOCUS_REGIME void sum_seen(struct columns_state *state, const struct batch *batch, const struct block *block)
 {
-    sum_columns(state, batch, block, 0, block->form != BLOCKS && state->args->grad.data, finish_seen);
+    sum_columns(state, batch, block, 0, state->args->grad.data != NULL, finish_seen);
+}
+
+/* By blocks, beside which there is nothing to exchange. */
+SOFTFOCUS_REGIME void sum_block(struct columns_state *state, const struct batch *batch, const struct block *block,
+                                size_t pass)
+{
+    struct exchange nothing = {.classes = 0};
+    if (pass == 0 && block->first == 0) {
+        guess_maxima(state, batch, block);
+        state->tile = (struct columns){NULL, 0, 0};
+    }
+    for (size_t v = 0; v < batch->vectors; v++) {
+        struct column_hole hole = {vi_load(state->targets[v].class), 0, 0, 1};
+        struct column_found found = {vf_load(state->max[v]), vf_load(state->target_logit[v])};
+        if (pass > 0 && !state->again[v])
+            continue;
+        columns_sum_exp(block, v, hole, near_max(state, v), 1, 0, finish_seen, &nothing, &state->rest[v], &found);
+        vf_store(state->max[v], found.max);
+        vf_store(state->target_logit[v], found.logit);
+    }
 }
 
 SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, const struct block *block, size_t pass)
 {
     struct columns_state *state = opaque;
-    if (pass == 0)
+    if (block->form == BLOCKS)
+        sum_block(state, batch, block, pass);
+    else if (pass == 0)
         find_column_peaks(state, batch, block);
     else if (block->form == HIDING_TILE)
         sum_hidden(state, batch, block);
@@ -665,30 +722,57 @@ SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, cons
         sum_seen(state, batch, block);
 }
 
+SOFTFOCUS_INLINE int is_enough(void *opaque, const struct batch *batch)
+{
+    struct columns_state *state = opaque;
+    int again = 0;
+    if (!state->guesses || state->near != state->many)
+        return 0;
+    for (size_t v = 0; v < batch->vectors; v++) {
+        state->again[v] = (unsigned char)mend_near(state, v);
+        again |= state->again[v];
+    }
+    return !again;
+}
+
+/* The first step of end_columns. `guesses` is a constant. */
+SOFTFOCUS_INLINE void end_sums(struct columns_state *state, struct columns_sums *done, const struct batch *batch,
+                               int guesses)
+{
+    for (size_t v = 0; v < batch->vectors; v++) {
+        vf max = vf_load(state->max[v]), near = near_max(state, v);
+        vd unit = guesses ? exp_unit_from(max, near) : exp_unit(max);
+        state->of[v].unit = unit;
+        state->rest[v] = rest_of(max, state->rest[v], unit, vd_set1(0.0));
+        done->of[v].parts.target_exp =
+            focal_target_exp(max, vf_load(state->target_logit[v]), exp_base_of(near, 1, guesses), unit);
+    }
+}
+
 SOFTFOCUS_SHARED void end_columns(void *opaque, void *sums, const struct batch *batch)
 {
     struct columns_state *state = opaque;
     struct columns_sums *done = sums;
+    int guesses = state->guesses;
     done->units = state->of;
     state->sum = sums_from(state->sum, VF_LANES - batch->repeated % VF_LANES); /* positions are so many lanes further on */
     /* Step by step, as one vector after the other is a chain of which a CPU overlaps hardly two: 1.1 to 1.2 times as fast at
        2 to 8 classes. What a step leaves lies where results will: there is no room for it beside them. */
-    for (size_t v = 0; v < batch->vectors; v++) {
-        vd unit = exp_unit(state->max[v]);
-        state->of[v].unit = unit;
-        state->rest[v] = rest_of(state->max[v], state->rest[v], unit, vd_set1(0.0));
-        done->of[v].parts.target_exp = focal_target_exp(state->max[v], vf_load(state->target_logit[v]), unit);
-    }
+    if (guesses)
+        end_sums(state, done, batch, 1);
+    else
+        end_sums(state, done, batch, 0);
     for (size_t v = 0; v < batch->vectors; v++) {
         struct focal_parts *parts = &done->of[v].parts;
-        parts->nll = focal_nll(state->max[v], vf_load(state->target_logit[v]), state->rest[v], parts->target_exp);
+        parts->nll = focal_nll(vf_load(state->max[v]), vf_load(state->target_logit[v]), state->rest[v], parts->target_exp);
     }
     for (size_t v = 0; v < batch->vectors; v++) {
         struct focal_parts parts = done->of[v].parts;
         struct focal result = focal_end(state->args, &state->targets[v], state->rest[v], state->of[v].unit, &parts);
         keep_losses(state->args, batch->position + v * VF_LANES, batch_lanes(batch, v), repeated_lanes(batch, v),
                     result.loss, &state->sum);
-        state->of[v].base = exp_base(state->max[v], 1);
+        if (guesses) /* or there are no blocks */
+            state->of[v].base = exp_base_of(near_max(state, v), 1, 1);
         done->of[v].results = (struct column_results){state->targets[v], result.factor, result.at_target};
         if (state->tile.data && state->args->grad.data)
             done->of[v].results.factor.first =
@@ -715,8 +799,17 @@ SOFTFOCUS_SHARED void give_all(struct exchange exchange)
 
 SOFTFOCUS_REGIME double columns(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
 {
-    static const struct column_kernel kernel = {2, 0, HIDE_CLASSES, begin_columns, take_columns,
-                                                end_columns, finish_column, exchange_all, give_all};
+    static const struct column_kernel kernel = {.passes = 2,
+                                                .two = 0,
+                                                .hides_from = HIDE_CLASSES,
+                                                .sum_size = sizeof(((struct columns_sums *)NULL)->of[0]),
+                                                .begin = begin_columns,
+                                                .take = take_columns,
+                                                .is_enough = is_enough,
+                                                .end = end_columns,
+                                                .finish = finish_column,
+                                                .exchange_all = exchange_all,
+                                                .give_all = give_all};
     struct column_tensors tensors = {args->shape, args->logits, {NULL, 0, 0, 0}, args->grad,
                                      streams_to(&args->shape, args->logits, args->grad)};
     struct columns_state state;
@@ -724,6 +817,8 @@ SOFTFOCUS_REGIME double columns(const struct softfocus_softmax_focal_args *args,
     state.args = args;
     state.sum = vd_set1(0.0);
     _Alignas(64) real tiles[2][SMALL_TILE_SIZE + TILE_SLACK];
+    state.guesses = args->shape.classes >= GUESS_CLASSES;
+    state.many = tiles[1];
     struct column_room room = {&state, {&sums[0], &sums[1]}, {tiles[0], tiles[1]}, SMALL_TILE_SIZE, SMALL_TILE_WIDTH, 0};
     for_columns(&tensors, begin, end, &kernel, &room);
     return vd_reduce_add(state.sum);

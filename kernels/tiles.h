@@ -100,14 +100,16 @@ SOFTFOCUS_INLINE size_t repeated_lanes(const struct batch *batch, size_t v)
  */
 typedef vf column_result(const void *sums, vf x, vf y, size_t class, size_t v, enum form form);
 
-/* What a kernel does with a batch. `take` sees each block in turn, pass by pass; `end` forms what needs all classes of a
-   position, in `sums`; `finish` gives results. */
+/* What a kernel does with a batch. `take` sees each block in turn, pass by pass; `is_enough`, if not NULL, says whether the
+   first pass was; `end` forms what needs all classes of a position, in `sums`; `finish` gives results. */
 struct column_kernel {
     size_t passes; /* of `take` */
     int two;       /* whether there is a second tensor. Of a constant kernel: no code asks */
     size_t hides_from; /* classes from which on a tile is a HIDING_TILE */
+    size_t sum_size;   /* bytes of `sums` for a vector */
     void (*begin)(void *state, const struct batch *batch);
     void (*take)(void *state, const struct batch *batch, const struct block *block, size_t pass);
+    int (*is_enough)(void *state, const struct batch *batch);
     void (*end)(void *state, void *sums, const struct batch *batch);
     column_result *finish;
     void (*exchange_all)(struct exchange exchange); /* exchange_rest, below, by `finish`, */
@@ -130,17 +132,18 @@ struct column_tensors {
 struct exchange {
     size_t classes, vectors; /* of the tiles; no classes: nothing to exchange */
     enum form form;
-    size_t class, v;         /* where it is */
-    real *tile, *to;         /* the piece there, and where its results belong */
+    size_t class, left;        /* where it is: vectors that are left of this class's piece, of which the next is */
+    real *tile, *to;           /* there, its results belong there, */
     const real *from, *second; /* what comes in its place, and in that of the second tensor, */
-    ptrdiff_t second_tile;     /* which is so far from `tile` */
-    ptrdiff_t to_step, from_step, second_step;    /* from piece to piece */
+    ptrdiff_t second_tile;     /* which is so far from `tile`, */
+    const char *sums;          /* and what `end` left for it */
+    ptrdiff_t to_step, from_step, second_step;    /* from the end of a piece to the next one */
     ptrdiff_t to_fetch, from_fetch, second_fetch; /* to what is to be fetched, */
     ptrdiff_t from_wrap, second_wrap; /* which after the last piece is so far from where it would be */
     size_t ahead;                     /* and so many pieces ahead */
     int gives;                        /* whether there are results */
     int streams, may_stream;          /* whether this piece's go past the caches, and any's */
-    const void *sums;                 /* for them */
+    ptrdiff_t sum_size;               /* bytes of `sums` for a vector */
 };
 
 SOFTFOCUS_INLINE int streams_piece(const struct exchange *exchange)
@@ -157,25 +160,38 @@ SOFTFOCUS_INLINE void fetch_soon(const real *p, size_t v)
         __builtin_prefetch(p, 0, 2);
 }
 
-/* The result of vector v from what is at `own`. `two`, a constant: there is a second tensor. */
-SOFTFOCUS_INLINE vf result_of(const struct exchange *e, const real *own, size_t v, int two, column_result *result)
+/* The result of the next vector but i. `two`, a constant: there is a second tensor. */
+SOFTFOCUS_INLINE vf result_of(const struct exchange *e, size_t i, int two, column_result *result)
 {
-    return result(e->sums, vf_load(own), two ? vf_load(own + e->second_tile) : vf_set1(0.0f), e->class, v, TILE);
+    const real *own = e->tile + i * VF_LANES;
+    return result(e->sums, vf_load(own), two ? vf_load(own + e->second_tile) : vf_set1(0.0f), e->class, i, TILE);
 }
 
-/* `count` vectors of the piece from vector v on: a constant, 1 or MOVE, of which v is a multiple. What is the same for all
-   is asked once (with AVX2 log-softmax 1.05 to 1.09 times as fast). */
-SOFTFOCUS_INLINE void exchange_vectors(const struct exchange *e, size_t v, size_t count, int two, column_result *result)
+/* To what comes `count` vectors later in the piece. */
+SOFTFOCUS_INLINE void advance(struct exchange *e, size_t count, int two)
 {
-    size_t done = v * VF_LANES, first = count == MOVE ? 0 : v; /* to ask for the line: either begins one, or does not */
-    real *tile = e->tile + done;
-    const real *from = e->from + done, *second = two ? e->second + done : NULL;
+    e->left -= count;
+    e->tile += count * VF_LANES;
+    e->to += count * VF_LANES;
+    e->from += count * VF_LANES;
+    if (two)
+        e->second += count * VF_LANES;
+    e->sums += (ptrdiff_t)count * e->sum_size;
+}
+
+/* From the next vector but `at` on, `count` of them: a constant, MOVE (and `at` 0) or 1. What is the same for all is asked
+   once (with AVX2 log-softmax 1.05 to 1.09 times as fast). */
+SOFTFOCUS_INLINE void exchange_vectors(const struct exchange *e, size_t at, size_t count, int two, column_result *result)
+{
+    size_t first = count == MOVE ? 0 : e->vectors - e->left + at; /* to ask for the line: either begins one, or does not */
+    real *tile = e->tile + at * VF_LANES;
+    const real *from = e->from + at * VF_LANES, *second = two ? e->second + at * VF_LANES : NULL;
     if (e->gives) {
-        real *to = e->to + done;
+        real *to = e->to + at * VF_LANES;
         vf x[MOVE];
         SOFTFOCUS_UNROLL_SHORT
         for (size_t i = 0; i < count; i++)
-            x[i] = result_of(e, tile + i * VF_LANES, v + i, two, result);
+            x[i] = result_of(e, at + i, two, result);
         if (e->streams)
             SOFTFOCUS_UNROLL_SHORT
             for (size_t i = 0; i < count; i++)
@@ -198,12 +214,26 @@ SOFTFOCUS_INLINE void exchange_vectors(const struct exchange *e, size_t v, size_
     }
 }
 
+/* MOVE vectors, or as many as the piece has left. */
+SOFTFOCUS_INLINE void exchange_next(struct exchange *e, int two, column_result *result)
+{
+    size_t count = smaller(e->left, MOVE);
+    if (count == MOVE) { /* not the loop below: log-softmax would take 1.06 times the instructions */
+        exchange_vectors(e, 0, MOVE, two, result);
+        advance(e, MOVE, two);
+    } else {
+        for (size_t i = 0; i < count; i++)
+            exchange_vectors(e, i, 1, two, result);
+        advance(e, count, two);
+    }
+}
+
 SOFTFOCUS_INLINE void next_piece(struct exchange *e, int two)
 {
-    e->v = 0;
     if (++e->class == e->classes)
         return; /* one stride further there may be no address */
-    e->tile += e->vectors * VF_LANES;
+    e->left = e->vectors;
+    e->sums -= (ptrdiff_t)e->vectors * e->sum_size;
     e->from += e->from_step;
     if (two)
         e->second += e->second_step;
@@ -218,30 +248,19 @@ SOFTFOCUS_INLINE void next_piece(struct exchange *e, int two)
     }
 }
 
-/* MOVE vectors of it, or as many as the piece has left. */
 SOFTFOCUS_INLINE void exchange_some(struct exchange *e, column_result *result)
 {
-    size_t end = smaller(e->v + MOVE, e->vectors);
-    if (end - e->v == MOVE) /* not the loops below: log-softmax would take 1.06 times the instructions */
-        exchange_vectors(e, e->v, MOVE, 0, result);
-    else
-        for (size_t v = e->v; v < end; v++)
-            exchange_vectors(e, v, 1, 0, result);
-    e->v = end;
-    if (e->v == e->vectors)
+    exchange_next(e, 0, result);
+    if (e->left == 0)
         next_piece(e, 0);
 }
 
 /* All that is left of it. */
 SOFTFOCUS_INLINE void exchange_rest(struct exchange e, int two, column_result *result)
 {
-    for (; to_exchange(&e); next_piece(&e, two)) {
-        size_t v = e.v;
-        for (; v + MOVE <= e.vectors; v += MOVE)
-            exchange_vectors(&e, v, MOVE, two, result);
-        for (; v < e.vectors; v++)
-            exchange_vectors(&e, v, 1, two, result);
-    }
+    for (; to_exchange(&e); next_piece(&e, two))
+        while (e.left > 0)
+            exchange_next(&e, two, result);
 }
 
 /* Its results alone, where no other tile comes. Its loops are short, where the way of any block (block_store) asks what each
@@ -253,10 +272,10 @@ SOFTFOCUS_INLINE void give_tile(struct exchange e, int two, column_result *resul
         real *to = e.to + (ptrdiff_t)e.class * e.to_step;
         if (e.may_stream && before_line(to, 1) == 0)
             for (size_t v = 0; v < e.vectors; v++)
-                vf_stream(to + v * VF_LANES, result_of(&e, e.tile + v * VF_LANES, v, two, result));
+                vf_stream(to + v * VF_LANES, result_of(&e, v, two, result));
         else
             for (size_t v = 0; v < e.vectors; v++)
-                vf_store(to + v * VF_LANES, result_of(&e, e.tile + v * VF_LANES, v, two, result));
+                vf_store(to + v * VF_LANES, result_of(&e, v, two, result));
     }
 }
 
@@ -600,7 +619,9 @@ SOFTFOCUS_INLINE void work_on_batch(const struct column_tensors *tensors, const 
     if (whole && !loaded)
         tile_load(tile, tensors->in, *batch, classes);
     kernel->begin(state, batch);
-    for (size_t pass = 0; pass < kernel->passes; pass++)
+    for (size_t pass = 0; pass < kernel->passes; pass++) {
+        if (pass == 1 && kernel->is_enough && kernel->is_enough(state, batch))
+            break;
         for (size_t first = 0; first < classes; first += step) {
             struct block block = {
                 .first = first, .classes = smaller(step, classes - first), .form = plan->form, .exchange = exchange};
@@ -615,6 +636,7 @@ SOFTFOCUS_INLINE void work_on_batch(const struct column_tensors *tensors, const 
                     fetch_line(tensors->in, batch->outer, k, batch->inner, v);
             kernel->take(state, batch, &block, pass);
         }
+    }
     kernel->end(state, sums, batch);
 }
 
@@ -661,43 +683,46 @@ SOFTFOCUS_INLINE void finish_batch(const struct column_tensors *tensors, const s
    nothing unless both fill their vectors, and unless that work is long enough. */
 SOFTFOCUS_INLINE struct exchange exchange_of(const struct column_tensors *tensors, const struct column_plan *plan,
                                              const struct batch *last, const struct batch *batch, const struct batch *next,
-                                             real *tile, real *second_tile, const void *sums)
+                                             real *tile, real *second_tile, const void *sums, size_t sum_size)
 {
     size_t classes = tensors->shape.classes;
     int gives = tensors->out.data != NULL;
     if (next->count == 0 || next->count % VF_LANES != 0 || (gives && last->count != next->count) ||
         3 * next->vectors > 4 * batch->vectors)
         return (struct exchange){.classes = 0};
+    ptrdiff_t width = (ptrdiff_t)(next->vectors * VF_LANES);
     struct exchange e = {.classes = classes,
                          .vectors = next->vectors,
                          .form = plan->form,
+                         .left = next->vectors,
                          .tile = tile,
                          .to = tile, /* some place, where there are no results */
                          .from = element(tensors->in, next->outer, 0, next->inner),
-                         .from_step = tensors->in.class_stride,
+                         .from_step = tensors->in.class_stride - width,
                          .ahead = smaller(PIECES_AHEAD, classes - 1),
                          .gives = gives,
                          .may_stream = tensors->streams,
-                         .sums = sums};
+                         .sums = sums,
+                         .sum_size = (ptrdiff_t)sum_size};
     /* After the last piece comes the batch after next, or, where an image ends, what is there already. */
     ptrdiff_t ahead = (ptrdiff_t)e.ahead, steps = -ahead, positions = 0;
     if (next->inner + next->count + plan->walk.each <= tensors->shape.inner) {
         steps = -(ptrdiff_t)classes;
         positions = (ptrdiff_t)next->count;
     }
-    e.from_fetch = ahead * e.from_step;
-    e.from_wrap = steps * e.from_step + positions;
+    e.from_fetch = ahead * tensors->in.class_stride;
+    e.from_wrap = steps * tensors->in.class_stride + positions;
     if (tensors->second.data) {
         e.second_tile = second_tile - tile;
         e.second = element(tensors->second, next->outer, 0, next->inner);
-        e.second_step = tensors->second.class_stride;
-        e.second_fetch = ahead * e.second_step;
-        e.second_wrap = steps * e.second_step + positions;
+        e.second_step = tensors->second.class_stride - width;
+        e.second_fetch = ahead * tensors->second.class_stride;
+        e.second_wrap = steps * tensors->second.class_stride + positions;
     }
     if (gives) {
         e.to = element(tensors->out, last->outer, 0, last->inner);
-        e.to_step = tensors->out.class_stride;
-        e.to_fetch = ahead * e.to_step;
+        e.to_step = tensors->out.class_stride - width;
+        e.to_fetch = ahead * tensors->out.class_stride;
         e.streams = streams_piece(&e);
     }
     return e;
@@ -729,15 +754,15 @@ struct column_room {
 };
 
 SOFTFOCUS_INLINE struct column_plan column_plan(const struct column_tensors *tensors, const struct column_room *room,
-                                                size_t hides_from, size_t begin, size_t end)
+                                                const struct column_kernel *kernel, size_t begin, size_t end)
 {
-    size_t fit = positions_that_fit(tensors, room->size);
+    size_t fit = positions_that_fit(tensors, room->size), classes = tensors->shape.classes;
     struct column_plan plan;
-    int hides = tensors->shape.classes >= hides_from;
+    int hides = classes >= kernel->hides_from;
     size_t least = hides ? HIDING_TILE_LEAST : TILE_LEAST;
     int whole = !room->wide && fits_whole(tensors, fit, least);
     plan.form = !whole ? BLOCKS : hides ? HIDING_TILE : TILE;
-    plan.step = !room->wide && fit >= least ? tensors->shape.classes : BLOCK_CLASSES;
+    plan.step = !room->wide && fit >= least ? classes : BLOCK_CLASSES;
     plan.exchanges = whole && are_planes(tensors) && (!tensors->out.data || is_planes(tensors->out));
     plan.fetches = !whole && wants_fetches(tensors, room->wide);
     size_t width = whole ? smaller(fit, room->width) : room->width;
@@ -758,7 +783,7 @@ SOFTFOCUS_INLINE struct column_plan column_plan(const struct column_tensors *ten
 SOFTFOCUS_INLINE void for_columns(const struct column_tensors *tensors, size_t begin, size_t end,
                                   const struct column_kernel *kernel, const struct column_room *room)
 {
-    struct column_plan plan = column_plan(tensors, room, kernel->hides_from, begin, end);
+    struct column_plan plan = column_plan(tensors, room, kernel, begin, end);
     struct batch last = {.count = 0}, batch = next_batch(&plan.walk);
     int loaded = 0;
     for (size_t number = 0;; number++) {
@@ -766,8 +791,8 @@ SOFTFOCUS_INLINE void for_columns(const struct column_tensors *tensors, size_t b
         struct batch next = next_batch(&plan.walk);
         struct exchange exchange = {.classes = 0};
         if (plan.exchanges)
-            exchange =
-                exchange_of(tensors, &plan, &last, &batch, &next, room->tiles[others], NULL, room->sums[others]);
+            exchange = exchange_of(tensors, &plan, &last, &batch, &next, room->tiles[others], NULL, room->sums[others],
+                                   kernel->sum_size);
         int exchanged = to_exchange(&exchange);
         if (last.count > 0 && !exchanged)
             finish_batch(tensors, &last, &plan, kernel, room->sums[others], room->tiles[others], NULL);
@@ -789,7 +814,7 @@ SOFTFOCUS_INLINE void for_columns(const struct column_tensors *tensors, size_t b
 SOFTFOCUS_INLINE void for_two_columns(const struct column_tensors *tensors, size_t begin, size_t end,
                                       const struct column_kernel *kernel, const struct column_room *room)
 {
-    struct column_plan plan = column_plan(tensors, room, kernel->hides_from, begin, end);
+    struct column_plan plan = column_plan(tensors, room, kernel, begin, end);
     int loaded = 0;
     for (struct batch batch = next_batch(&plan.walk), next; batch.count > 0; batch = next) {
         struct exchange exchange = {.classes = 0};
@@ -798,8 +823,8 @@ SOFTFOCUS_INLINE void for_two_columns(const struct column_tensors *tensors, size
         if (plan.form != BLOCKS && !loaded)
             tile_load(room->tiles[1], tensors->second, batch, tensors->shape.classes);
         if (plan.exchanges)
-            exchange =
-                exchange_of(tensors, &plan, &batch, &batch, &next, room->tiles[0], room->tiles[1], room->sums[0]);
+            exchange = exchange_of(tensors, &plan, &batch, &batch, &next, room->tiles[0], room->tiles[1], room->sums[0],
+                                   kernel->sum_size);
         loaded = to_exchange(&exchange);
         if (loaded)
             kernel->exchange_all(exchange);

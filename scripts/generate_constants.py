@@ -186,6 +186,7 @@ def make_constants():
     e8 = table_exp(8, 4, c8, table8)
     half = SLACK * math.log(2) / 2
     e1 = fit("exp(x)", range(2, 7), "SG", [(-half, half)], fixed="(1 + x)")
+    inverse = fit("exp(-x)", range(1, 7), "D", [(-half, half)], fixed="1")
     tiny = 2.0**-30
     unit = fit("(log(1 + x) / x)", range(1, 11), "SG", [(tiny, 1.0)], fixed="1")
     excess = fit("(log(1.5 + x) / (0.5 + x))", range(10), "SG", [(tiny - 0.5, 0.5)], fixed="1")
@@ -224,6 +225,9 @@ def make_constants():
          is subtracted once, for n_z - n_m, instead of from z and from m: [exp1_fma_joint_reduced] and
          [exp1_plain_joint_reduced].""",
          define_polynomial("SOFTFOCUS_EXP1_Q", e1.coefficients, c_float, first=1)),
+        (f"""exp(-r) in double, |r| <= {SLACK} ln2/2: fpminimax (double), degree 6, the first coefficient exactly 1. Largest
+         relative error: {power(inverse.error)} (dirtyinfnorm).""",
+         define_polynomial("SOFTFOCUS_EXP_INVERSE_", inverse.coefficients, c_hex)),
         ("""log2(e); ln2 in two parts for FMA, where the first product is exact within its fused subtraction; and in three
          without FMA: n times one of the first two (8 significant bits each) is exact for every integer |n| <= 2^16.""",
          [define("SOFTFOCUS_LOG2E", c_float(nearest_float(1.4426950408889634))),

@@ -304,6 +304,138 @@ static void extreme_weights(const softfocus_test *test)
     }
 }
 
+/* ---- Many classes, whose exponentials are relative to a guess: the largest of the first four logits */
+
+enum { GUESS_CLASSES = 340, GUESS_POSITIONS = 37, GUESS_MOST = 2 * GUESS_CLASSES * GUESS_POSITIONS };
+
+/* A position's logits: usual ones, every third of which is halfway between multiples of ln2, so that the next one may
+   depend on the base; whose first four are lower by `low`; and two above all. */
+static void set_logits(float *z, size_t classes, size_t inner, size_t i, float low, float top)
+{
+    float *position = z + i / inner * classes * inner + i % inner;
+    for (size_t c = 0; c < classes; c++) {
+        size_t number = (5 * c + 3 * i) % 23;
+        position[c * inner] = c % 3 ? 0.25f * (float)number : (float)(((double)(number % 8) + 0.5) * 0.6931471805599453);
+        position[c * inner] -= c < 4 ? low : 0.0f;
+    }
+    position[(4 + 7 * i) % classes * inner] += top;
+    position[(30 + 7 * i) % classes * inner] += top - 1.0f;
+}
+
+/* All positions by what makes a guess bad, or those of odd numbers by nothing. */
+static void set_all_logits(float *z, size_t outer, size_t classes, size_t inner, int every)
+{
+    static const float lows[] = {0.0f, 30.0f, 33.0f, 60.0f, 150.0f, 1e6f, INFINITY, -32740.0f};
+    static const float tops[] = {0.0f,   34.0f,  36.0f,  40.0f,    48.0f,    54.0f,    84.0f, 87.0f,
+                                 125.0f, 170.0f, 300.0f, 32700.0f, 32764.0f, 32768.0f, 1e6f,  -1e6f};
+    for (size_t i = 0; i < outer * inner; i++) {
+        size_t which = 5 * i + i / COUNT(lows); /* each with any other */
+        int plain = !every && i % 2;
+        set_logits(z, classes, inner, i, plain ? 0.0f : lows[i % COUNT(lows)], plain ? 0.0f : tops[which % COUNT(tops)]);
+    }
+}
+
+/* Of the position whose logits begin at z: the number of its maximum, and the sum of the other exponentials but class
+   `without`. */
+static double sum_of_others(const float *z, size_t classes, size_t inner, size_t without, size_t *top)
+{
+    double sum = 0.0;
+    *top = 0;
+    for (size_t c = 1; c < classes; c++)
+        *top = z[c * inner] > z[*top * inner] ? c : *top;
+    if (without == classes)
+        without = *top;
+    for (size_t c = 0; c < classes; c++)
+        sum += c == without ? 0.0 : exp((double)z[c * inner] - (double)z[*top * inner]);
+    return sum;
+}
+
+/* Of positions of even numbers. */
+static void expect_same_bits(const char *what, const float *was, const float *is, size_t outer, size_t classes, size_t inner)
+{
+    for (size_t e = 0; e < outer * classes * inner; e++)
+        if ((e / (classes * inner) * inner + e % inner) % 2 == 0 && memcmp(&was[e], &is[e], sizeof was[e]) != 0)
+            softfocus_test_fail("%s %zu is %a, and %a beside other positions", what, e, (double)is[e], (double)was[e]);
+}
+
+static void guessed_log_probs(const softfocus_test *test, float *logits, float *results, float *again, size_t classes,
+                              size_t inner)
+{
+    size_t outer = 2, top;
+    softfocus_context context = softfocus_test_context(test->isa);
+    softfocus_tensor in = softfocus_tensor_contiguous_const(logits, SOFTFOCUS_F32, outer, classes, inner);
+    softfocus_tensor out = softfocus_tensor_contiguous(results, SOFTFOCUS_F32, outer, classes, inner);
+    softfocus_tensor others = softfocus_tensor_contiguous(again, SOFTFOCUS_F32, outer, classes, inner);
+    set_all_logits(logits, outer, classes, inner, 1);
+    softfocus_test_expect_ok(softfocus_log_softmax(&context, &in, &out));
+    for (size_t e = 0; e < outer * classes * inner; e++) {
+        const float *z = logits + e / (classes * inner) * classes * inner + e % inner;
+        double rest = sum_of_others(z, classes, inner, classes, &top);
+        double expected = (double)logits[e] - (double)z[top * inner] - log1p(rest);
+        if (logits[e] == -INFINITY ? results[e] != -INFINITY : isnan(results[e]))
+            softfocus_test_fail("log-probability %zu is %g", e, (double)results[e]);
+        if (logits[e] != -INFINITY)
+            expect_near("log-probability", e, results[e], expected, 3.0 * 0x1p-23 * fabs(expected) + 0x1p-149);
+    }
+    set_all_logits(logits, outer, classes, inner, 0);
+    softfocus_test_expect_ok(softfocus_log_softmax(&context, &in, &others));
+    expect_same_bits("log-probability", results, again, outer, classes, inner);
+}
+
+/* Cross-entropy, with its gradient and without. */
+static void guessed_losses(const softfocus_test *test, float *logits, float *results, float *again, size_t classes,
+                           size_t inner)
+{
+    size_t outer = 2, top;
+    float loss[2 * GUESS_POSITIONS], loss_again[2 * GUESS_POSITIONS];
+    int32_t index[2 * GUESS_POSITIONS];
+    softfocus_context context = softfocus_test_context(test->isa);
+    softfocus_focal_options options = softfocus_focal_defaults();
+    softfocus_targets targets = softfocus_index_targets(index, SOFTFOCUS_I32);
+    softfocus_tensor in = softfocus_tensor_contiguous_const(logits, SOFTFOCUS_F32, outer, classes, inner);
+    softfocus_tensor out = softfocus_tensor_contiguous(results, SOFTFOCUS_F32, outer, classes, inner);
+    softfocus_tensor others = softfocus_tensor_contiguous(again, SOFTFOCUS_F32, outer, classes, inner);
+    options.reduction = SOFTFOCUS_NONE;
+    options.gamma = 0.0;
+    options.alpha = -1.0;
+    for (size_t i = 0; i < outer * inner; i++) /* the largest, one of the first four, or any other */
+        index[i] = (int32_t)((i % 3 == 0 ? 4 + 7 * i : i % 3 == 1 ? i % 4 : 31 * i) % classes);
+    set_all_logits(logits, outer, classes, inner, 1);
+    softfocus_test_expect_ok(softfocus_softmax_focal_loss(&context, &in, &targets, &options, loss, &out));
+    for (size_t e = 0; e < outer * classes * inner; e++) {
+        size_t i = e / (classes * inner) * inner + e % inner, class = e / inner % classes, target = (size_t)index[i];
+        const float *z = logits + e / (classes * inner) * classes * inner + e % inner;
+        double rest = sum_of_others(z, classes, inner, target, &top), m = (double)z[top * inner];
+        double e_t = exp((double)z[target * inner] - m), nll = m - (double)z[target * inner] + log1p(rest + (e_t - 1.0));
+        double grad = (class == target ? -rest : exp((double)logits[e] - m)) / (rest + e_t);
+        expect_near("gradient", e, results[e], grad, 4.0 * 0x1p-23 * fabs(grad) + 0x1p-148);
+        if (class == 0 && nll <= (double)FLT_MAX)
+            expect_near("loss", i, loss[i], nll, 4.0 * 0x1p-23 * nll + 0x1p-148);
+    }
+    softfocus_test_expect_ok(softfocus_softmax_focal_loss(&context, &in, &targets, &options, loss_again, NULL));
+    if (memcmp(loss, loss_again, outer * inner * sizeof *loss) != 0)
+        softfocus_test_fail("losses have other bits without a gradient");
+    set_all_logits(logits, outer, classes, inner, 0);
+    softfocus_test_expect_ok(softfocus_softmax_focal_loss(&context, &in, &targets, &options, loss_again, &others));
+    expect_same_bits("gradient", results, again, outer, classes, inner);
+    expect_same_bits("loss", loss, loss_again, outer, 1, inner);
+}
+
+/* By blocks, of whole vectors and of parts, and in tiles, which hold so few positions. */
+static void guessed_maxima(const softfocus_test *test)
+{
+    static const size_t counts[] = {110, 130, 165, GUESS_CLASSES}, positions[] = {3, 8, GUESS_POSITIONS};
+    float *memory = malloc(3 * GUESS_MOST * sizeof *memory);
+    for (size_t k = 0; k < COUNT(counts) * COUNT(positions); k++) {
+        size_t classes = counts[k / COUNT(positions)], inner = positions[k % COUNT(positions)];
+        if (strstr(test->name, "log_softmax/"))
+            guessed_log_probs(test, memory, memory + GUESS_MOST, memory + 2 * GUESS_MOST, classes, inner);
+        else
+            guessed_losses(test, memory, memory + GUESS_MOST, memory + 2 * GUESS_MOST, classes, inner);
+    }
+    free(memory);
+}
+
 /* ---- Backward */
 
 /* p, or the sum of g, is near or below the smallest float that has all its digits. */
@@ -374,6 +506,8 @@ void softfocus_add_extremes_tests(void)
         {"softmax_focal_loss", "extreme_gamma", extreme_gamma},
         {"softmax_focal_loss", "nan_at_target", nan_at_target},
         {"softmax_focal_loss", "extreme_weights", extreme_weights},
+        {"log_softmax", "guessed_maxima", guessed_maxima},
+        {"softmax_focal_loss", "guessed_maxima", guessed_maxima},
         {"log_softmax_backward", "small_probabilities", small_probabilities},
         {"log_softmax_backward", "small_sums_beside_others", small_sums_beside_others},
     };
