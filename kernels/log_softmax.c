@@ -266,11 +266,7 @@ SOFTFOCUS_INLINE void find_column_peaks(struct columns_state *state, const struc
 {
     for (size_t v = 0; v < batch->vectors; v++) {
         struct column *of = &state->of[v];
-        of->guess = vf_set1(MINUS_INFINITY);
-        if (state->guesses)
-            of->guess = guess_of_max(*block, v);
-        else
-            columns_max(block, v, &of->guess, NULL, NULL);
+        of->guess = guess_of_max(block, v); /* of one block that is all, it is right */
         of->largest = of->guess;
     }
 }

@@ -233,8 +233,8 @@ SOFTFOCUS_INLINE vd columns_sum(const struct block *block, size_t v, vd sum)
     size_t k = 0;
     for (; k + 4 <= block->classes; k += 4, g += 4 * stride)
         sum = vd_add(sum, vd_widen(add4(vf_load(g), vf_load(g + stride), vf_load(g + 2 * stride), vf_load(g + 3 * stride))));
-    for (; k < block->classes; k++, g += stride)
-        sum = vd_add(sum, vd_widen(vf_load(g)));
+    for (; k < block->classes; k++) /* not one stride further each time: of a single class, that may be anything */
+        sum = vd_add(sum, vd_widen(vf_load(columns_at(block->in, v, k))));
     return sum;
 }
 

@@ -635,7 +635,7 @@ SOFTFOCUS_INLINE void guess_maxima(struct columns_state *state, const struct bat
 {
     state->near = !state->guesses ? state->max[0] : block->form == BLOCKS ? state->many : state->few;
     for (size_t v = 0; v < batch->vectors && state->guesses; v++)
-        vf_store(state->near + v * VF_LANES, guess_of_max(*block, v));
+        vf_store(state->near + v * VF_LANES, guess_of_max(block, v));
 }
 
 /* The passes, functions of their own, so that each has all registers. In tiles: */

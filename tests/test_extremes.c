@@ -304,22 +304,22 @@ static void extreme_weights(const softfocus_test *test)
     }
 }
 
-/* ---- Many classes, whose exponentials are relative to a guess: the largest of the first four logits */
+/* ---- Many classes, whose exponentials are relative to a guess: the largest of the first logits */
 
-enum { GUESS_CLASSES = 340, GUESS_POSITIONS = 37, GUESS_MOST = 2 * GUESS_CLASSES * GUESS_POSITIONS };
+enum { FIRST = 12, GUESS_CLASSES = 340, GUESS_POSITIONS = 37, GUESS_MOST = 2 * GUESS_CLASSES * GUESS_POSITIONS };
 
 /* A position's logits: usual ones, every third of which is halfway between multiples of ln2, so that the next one may
-   depend on the base; whose first four are lower by `low`; and two above all. */
+   depend on the base; the first of which are lower by `low`; and two above all. */
 static void set_logits(float *z, size_t classes, size_t inner, size_t i, float low, float top)
 {
     float *position = z + i / inner * classes * inner + i % inner;
     for (size_t c = 0; c < classes; c++) {
         size_t number = (5 * c + 3 * i) % 23;
         position[c * inner] = c % 3 ? 0.25f * (float)number : (float)(((double)(number % 8) + 0.5) * 0.6931471805599453);
-        position[c * inner] -= c < 4 ? low : 0.0f;
+        position[c * inner] -= c < FIRST ? low : 0.0f;
     }
-    position[(4 + 7 * i) % classes * inner] += top;
-    position[(30 + 7 * i) % classes * inner] += top - 1.0f;
+    position[(FIRST + 7 * i) % classes * inner] += top;
+    position[(38 + 7 * i) % classes * inner] += top - 1.0f;
 }
 
 /* All positions by what makes a guess bad, or those of odd numbers by nothing. */
@@ -398,8 +398,8 @@ static void guessed_losses(const softfocus_test *test, float *logits, float *res
     options.reduction = SOFTFOCUS_NONE;
     options.gamma = 0.0;
     options.alpha = -1.0;
-    for (size_t i = 0; i < outer * inner; i++) /* the largest, one of the first four, or any other */
-        index[i] = (int32_t)((i % 3 == 0 ? 4 + 7 * i : i % 3 == 1 ? i % 4 : 31 * i) % classes);
+    for (size_t i = 0; i < outer * inner; i++) /* the largest, one of the first, or any other */
+        index[i] = (int32_t)((i % 3 == 0 ? FIRST + 7 * i : i % 3 == 1 ? i % FIRST : 31 * i) % classes);
     set_all_logits(logits, outer, classes, inner, 1);
     softfocus_test_expect_ok(softfocus_softmax_focal_loss(&context, &in, &targets, &options, loss, &out));
     for (size_t e = 0; e < outer * classes * inner; e++) {
