@@ -327,7 +327,7 @@ static void set_all_logits(float *z, size_t outer, size_t classes, size_t inner,
 {
     static const float lows[] = {0.0f, 30.0f, 33.0f, 60.0f, 150.0f, 1e6f, INFINITY, -32740.0f};
     static const float tops[] = {0.0f,   34.0f,  36.0f,  40.0f,    48.0f,    54.0f,    84.0f, 87.0f,
-                                 125.0f, 170.0f, 300.0f, 32700.0f, 32764.0f, 32768.0f, 1e6f,  -1e6f};
+                                 125.0f, 170.0f, 300.0f, 32700.0f, 32768.0f, 32764.0f, 1e6f,  -1e6f};
     for (size_t i = 0; i < outer * inner; i++) {
         size_t which = 5 * i + i / COUNT(lows); /* each with any other */
         int plain = !every && i % 2;
