@@ -221,6 +221,8 @@ SOFTFOCUS_REGIME void short_rows_past_caches(const struct softfocus_log_softmax_
 /* Classes from which on maxima are guessed: more than a tile holds. */
 enum { GUESS_CLASSES = TILE_SIZE / TILE_LEAST + 1 };
 
+_Static_assert(TILE_SIZE / VF_LANES / (GUESS_CLASSES - 1) * VF_LANES >= TILE_LEAST, "fewer classes are one block");
+
 /* Of each vector of a batch. */
 struct column {
     vf guess;

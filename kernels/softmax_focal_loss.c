@@ -538,7 +538,13 @@ enum { HIDE_CLASSES = VF_LANES > 1 ? 12 : INT32_MAX };
 
 /* Classes from which on exponentials are relative to guesses of the maxima: more than a tile holds of the least positions.
    In tiles, too, where there are still fewer positions, since sums have other bits by a guess. */
-enum { GUESS_CLASSES = SMALL_TILE_SIZE / (VF_LANES > 1 ? HIDING_TILE_LEAST : TILE_LEAST) + 1 };
+enum {
+    LEAST_POSITIONS = VF_LANES > 1 ? HIDING_TILE_LEAST : TILE_LEAST,
+    GUESS_CLASSES = SMALL_TILE_SIZE / LEAST_POSITIONS + 1
+};
+
+_Static_assert(SMALL_TILE_SIZE / VF_LANES / (GUESS_CLASSES - 1) * VF_LANES >= LEAST_POSITIONS, "blocks have guesses");
+_Static_assert(SMALL_TILE_SIZE / VF_LANES / GUESS_CLASSES * VF_LANES <= TILE_LEAST, "a tile's guesses fit");
 
 /* The places of a vector's targets in its tile, from that of its first class on; of what is ignored that of class 0. */
 struct places {
