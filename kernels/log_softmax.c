@@ -231,8 +231,8 @@ struct column {
 };
 
 struct columns_state {
-    int guesses;
-    struct column *of;
+    int guesses;       /* whether guesses of the maxima may be wrong */
+    struct column *of; /* of the batch's vectors */
     unsigned char again[WIDE_BATCH_VECTORS]; /* whether a vector needs the second pass */
 };
 

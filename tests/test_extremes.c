@@ -368,14 +368,16 @@ static void guessed_log_probs(const softfocus_test *test, float *logits, float *
     softfocus_tensor others = softfocus_tensor_contiguous(again, SOFTFOCUS_F32, outer, classes, inner);
     set_all_logits(logits, outer, classes, inner, 1);
     softfocus_test_expect_ok(softfocus_log_softmax(&context, &in, &out));
-    for (size_t e = 0; e < outer * classes * inner; e++) {
-        const float *z = logits + e / (classes * inner) * classes * inner + e % inner;
-        double rest = sum_of_others(z, classes, inner, classes, &top);
-        double expected = (double)logits[e] - (double)z[top * inner] - log1p(rest);
-        if (logits[e] == -INFINITY ? results[e] != -INFINITY : isnan(results[e]))
-            softfocus_test_fail("log-probability %zu is %g", e, (double)results[e]);
-        if (logits[e] != -INFINITY)
-            expect_near("log-probability", e, results[e], expected, 3.0 * 0x1p-23 * fabs(expected) + 0x1p-149);
+    for (size_t i = 0; i < outer * inner; i++) {
+        size_t first = i / inner * classes * inner + i % inner, end = first + classes * inner;
+        double rest = sum_of_others(logits + first, classes, inner, classes, &top);
+        for (size_t e = first; e < end; e += inner) {
+            double expected = (double)logits[e] - (double)logits[first + top * inner] - log1p(rest);
+            if (logits[e] == -INFINITY ? results[e] != -INFINITY : isnan(results[e]))
+                softfocus_test_fail("log-probability %zu is %g", e, (double)results[e]);
+            if (logits[e] != -INFINITY)
+                expect_near("log-probability", e, results[e], expected, 3.0 * 0x1p-23 * fabs(expected) + 0x1p-149);
+        }
     }
     set_all_logits(logits, outer, classes, inner, 0);
     softfocus_test_expect_ok(softfocus_log_softmax(&context, &in, &others));
@@ -402,14 +404,17 @@ static void guessed_losses(const softfocus_test *test, float *logits, float *res
         index[i] = (int32_t)((i % 3 == 0 ? FIRST + 7 * i : i % 3 == 1 ? i % FIRST : 31 * i) % classes);
     set_all_logits(logits, outer, classes, inner, 1);
     softfocus_test_expect_ok(softfocus_softmax_focal_loss(&context, &in, &targets, &options, loss, &out));
-    for (size_t e = 0; e < outer * classes * inner; e++) {
-        size_t i = e / (classes * inner) * inner + e % inner, class = e / inner % classes, target = (size_t)index[i];
-        const float *z = logits + e / (classes * inner) * classes * inner + e % inner;
+    for (size_t i = 0; i < outer * inner; i++) {
+        size_t first = i / inner * classes * inner + i % inner, target = (size_t)index[i];
+        const float *z = logits + first;
         double rest = sum_of_others(z, classes, inner, target, &top), m = (double)z[top * inner];
         double e_t = exp((double)z[target * inner] - m), nll = m - (double)z[target * inner] + log1p(rest + (e_t - 1.0));
-        double grad = (class == target ? -rest : exp((double)logits[e] - m)) / (rest + e_t);
-        expect_near("gradient", e, results[e], grad, 4.0 * 0x1p-23 * fabs(grad) + 0x1p-148);
-        if (class == 0 && nll <= (double)FLT_MAX)
+        for (size_t c = 0; c < classes; c++) {
+            double grad = (c == target ? -rest : exp((double)z[c * inner] - m)) / (rest + e_t);
+            size_t e = first + c * inner;
+            expect_near("gradient", e, results[e], grad, 4.0 * 0x1p-23 * fabs(grad) + 0x1p-148);
+        }
+        if (nll <= (double)FLT_MAX)
             expect_near("loss", i, loss[i], nll, 4.0 * 0x1p-23 * nll + 0x1p-148);
     }
     softfocus_test_expect_ok(softfocus_softmax_focal_loss(&context, &in, &targets, &options, loss_again, NULL));
