@@ -20,6 +20,16 @@ SOFTFOCUS_INLINE struct normalizer normalizer(vf max, vd log)
     return norm;
 }
 
+/* R, as rest_of has it, rounded to 2^-160. What is too far down leaves less of it, up to 2^22 classes (EXP_ADDENDS_DEPTH),
+   which becomes 0 here and no subnormal float later. */
+SOFTFOCUS_INLINE vd others_of(vf max, vd sum, vd unit, vd more)
+{
+    vd bias = vd_set1(0x1p-108);
+    if (EXP_CUTS_ADDENDS)
+        return rest_of(max, sum, unit, more);
+    return vd_sub(rest_of(max, sum, unit, vd_add(more, bias)), bias);
+}
+
 SOFTFOCUS_INLINE vf row_log_prob(const struct row_write *write, vf z, size_t i)
 {
     (void)i;
@@ -108,15 +118,15 @@ SOFTFOCUS_INLINE vd sum_row(const struct row_plan *plan, const struct peaks *pea
         sum = row_sum_far(z, classes, (struct hole){0, m, 1}, m, NULL, share, again);
     } else {
         struct hole hole = {is_short ? 0 : peaks->hole[r], m, 1};
-        struct exp_base base = base_of_row(&peaks->maxima, r);
+        struct exp_base base = base_of_row(&peaks->maxima, r, EXP_ADDENDS);
         /* Wanted soon are a row of the next batch and the place of this row's results; from memory, which takes longer than
            a batch does and gives more at once than the L1 cache can wait for, a row of the batch after it, and nothing near
            but z. */
         const real *next = row_of(plan->in, inner + peaks->ahead), *further = row_of(plan->in, inner + peaks->further);
         const real *results = row_of(plan->out, inner);
         int past = streams && classes >= FURTHER_ROW;
-        struct beside beside = {.fetches = 2, .near = past ? z : next, .further = past ? further : streams ? next : results,
-                                .writes = 1, .write = &write, .result = row_log_prob};
+        struct beside beside = {.fetches = 2, .use = EXP_ADDENDS, .writes = 1, .write = &write, .result = row_log_prob,
+                                .near = past ? z : next, .further = past ? further : streams ? next : results};
         if (plan->joins)
             fetch_pages(results, classes);
         else if (streams)
@@ -179,7 +189,7 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
         if (peaks.count < last.count)
             write_rows(plan, last, peaks.count);
         vd sums = reduce_add_rows(rest, peaks.count);
-        vd others = rest_of(peaks.maxima.max, sums, peaks.maxima.unit, vd_load(again));
+        vd others = others_of(peaks.maxima.max, sums, peaks.maxima.unit, vd_load(again));
         struct normalizer norm = normalizer(peaks.maxima.max, vd_log1p(others));
         keep_last(last.high, last.count);
         keep_last(last.low, last.count);
@@ -290,7 +300,7 @@ SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, cons
     struct columns_state *state = opaque;
     if (pass == 0 && block->first == 0)
         find_column_peaks(state, batch, block);
-    struct column_hole maximum = {vi_set1(0), 1, 0, 0};
+    struct column_hole maximum = {MAXIMUM, vi_set1(0)};
     struct exchange exchange = *block->exchange; /* a copy: no store may change it behind the compiler's back */
     struct column *of = state->of;
     int guesses = state->guesses;
@@ -314,10 +324,10 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
        fast at 2 to 8 classes. */
     if (state->guesses)
         for (size_t v = 0; v < batch->vectors; v++)
-            of[v].rest = rest_of(of[v].largest, of[v].rest, exp_unit_from(of[v].largest, of[v].guess), none);
+            of[v].rest = others_of(of[v].largest, of[v].rest, exp_unit_from(of[v].largest, of[v].guess), none);
     else
         for (size_t v = 0; v < batch->vectors; v++)
-            of[v].rest = rest_of(of[v].largest, of[v].rest, exp_unit(of[v].guess), none);
+            of[v].rest = others_of(of[v].largest, of[v].rest, exp_unit(of[v].guess), none);
     for (size_t v = 0; v < batch->vectors; v++)
         of[v].rest = vd_log1p(of[v].rest);
     for (size_t v = 0; v < batch->vectors; v++)

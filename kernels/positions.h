@@ -28,6 +28,16 @@ SOFTFOCUS_INLINE ptrdiff_t fresh(ptrdiff_t stride)
     return stride;
 }
 
+/* An address, by which what lies there is loaded anew. Else gcc keeps what it has loaded, in memory where registers are
+   few. */
+SOFTFOCUS_INLINE const real *fresh_place(const real *place)
+{
+#ifndef __clang__
+    __asm__("" : "+r"(place));
+#endif
+    return place;
+}
+
 /* Positions that share their outer index: (outer, inner) to (outer, inner + count - 1). */
 struct run {
     size_t outer, inner, count;

@@ -51,13 +51,14 @@ void tile_load_from(real *tile, struct softfocus_view view, struct batch batch, 
 SOFTFOCUS_RARE vd row_sum_far(const real *z, size_t classes, struct hole hole, float m, real *keep,
                               struct softfocus_row_share *share, double *again)
 {
-    struct exp_base base = exp_base(vf_set1(m), 1);
-    struct beside beside = {.keeps = keep != NULL, .keep = keep};
+    enum exp_use use = hole.by_value ? EXP_ADDENDS : EXP_FACTORS; /* as the caller has it */
+    struct exp_base base = exp_base(vf_set1(m), 1, use);
+    struct beside beside = {.keeps = keep != NULL, .use = use, .keep = keep};
     const size_t piece = SOFTFOCUS_ROW_PIECE;
     size_t equal = 0;
     vd total = vd_set1(0.0);
     for (size_t i = 0; i < classes;) { /* piece by piece, as long_row_sum_exp */
-        struct exp_sum sum = no_terms(vd_set1(0.0));
+        struct exp_sum sum = no_terms(vd_set1(0.0), use);
         for (size_t end = smaller(i + piece, classes); i < end; i += GROUP)
             row_group(z, classes, i, hole, base, 1, &beside, &sum, &equal);
         total = vd_add(total, sum.sum);
@@ -86,10 +87,11 @@ SOFTFOCUS_RARE void find_share_peak(struct softfocus_row_share *share, const rea
 SOFTFOCUS_RARE void columns_sum_far(const struct column_sum *of, vd *sum, struct column_found *found)
 {
     struct column_sum rest = *of;
-    struct exp_base base = exp_base_of(rest.near, 1, rest.whole);
-    struct exp_sum terms = no_terms(*sum);
+    enum exp_use use = use_of(rest.hole.kind);
+    struct exp_base base = exp_base_of(rest.near, 1, rest.whole, use);
+    struct exp_sum terms = no_terms(*sum, use);
     while (rest.class < rest.end)
         next_group(&rest, base, 1, &terms, found);
-    settle(&terms, COLUMNS_SPLIT);
+    settle(&terms, COLUMNS_SPLIT, use);
     *sum = terms.sum;
 }

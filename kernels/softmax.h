@@ -40,7 +40,14 @@ struct exp_sum {
 
 enum { SETTLE_GROUPS = 8 }; /* after so many, 16 products in each lane */
 
-SOFTFOCUS_INLINE struct exp_sum no_terms(vd sum) { return (struct exp_sum){sum, {vf_set1(0.0f), vf_set1(0.0f)}}; }
+/* Where the rest begins: 0 in all, but so that products of addends that are too far down are not added to 0 itself and
+   become subnormal (EXP_ADDENDS_DEPTH). An addend that a float result shows is some 2^-89, in units, or more. */
+#define FIRST_REST(use) ((use) == EXP_ADDENDS && !EXP_CUTS_ADDENDS ? 0x1p-100f : 0.0f)
+
+SOFTFOCUS_INLINE struct exp_sum no_terms(vd sum, enum exp_use use)
+{
+    return (struct exp_sum){sum, {vf_set1(FIRST_REST(use)), vf_set1(-FIRST_REST(use))}};
+}
 
 /* Of four vectors: what there is of each. */
 struct exp_group {
@@ -48,9 +55,9 @@ struct exp_group {
     vf scale[4], quotient[4]; /* where there is a table */
 };
 
-SOFTFOCUS_INLINE void set_term(struct exp_group *group, size_t v, vf z, struct exp_base base, int far)
+SOFTFOCUS_INLINE void set_term(struct exp_group *group, size_t v, vf z, struct exp_base base, int far, enum exp_use use)
 {
-    struct exp_terms terms = exp_terms(z, base, far);
+    struct exp_terms terms = exp_terms(z, base, far, use);
     group->e[v] = exp_of_terms(terms);
     if (VF_TABLE_BITS) {
         group->scale[v] = terms.scale;
@@ -102,23 +109,23 @@ SOFTFOCUS_INLINE void add_group(struct exp_sum *sum, const struct exp_group *gro
 }
 
 /* With the same `splits`. */
-SOFTFOCUS_INLINE void settle(struct exp_sum *sum, int splits)
+SOFTFOCUS_INLINE void settle(struct exp_sum *sum, int splits, enum exp_use use)
 {
-    if (!VF_TABLE_BITS || !splits)
-        return;
-    sum->sum = vd_add(sum->sum, vd_widen(vf_add(sum->rest[0], sum->rest[1])));
-    sum->rest[0] = sum->rest[1] = vf_set1(0.0f);
+    if (VF_TABLE_BITS && splits)
+        *sum = no_terms(vd_add(sum->sum, vd_widen(vf_add(sum->rest[0], sum->rest[1]))), use);
 }
 
 SOFTFOCUS_INLINE vf max4(vf a, vf b, vf c, vf d) { return vf_max(vf_max(a, b), vf_max(c, d)); }
 
 /* Leaves out the maximum of the elements that come by, whichever that is in the end: of the largest so far and x, gives the
    smaller. No mask, no count of ties: two operations for the three of a comparison with the maximum (columns: 1.02 to 1.1
-   times as fast). By the order of the operands NaN is what is given, unless *largest begins with it. */
-SOFTFOCUS_INLINE vf but_largest(vf *largest, vf x)
+   times as fast). By the order of the operands NaN is what is given, unless *largest begins with it. `again` is x, perhaps
+   loaded once more: what comes after it waits for *largest, for which gcc, short of registers, had x go by memory (columns,
+   AVX2: 0.94 to 0.97 times as fast). */
+SOFTFOCUS_INLINE vf but_largest(vf *largest, vf x, vf again)
 {
     vf less = vf_min(*largest, x);
-    *largest = vf_max(x, *largest);
+    *largest = vf_max(again, *largest);
     return less;
 }
 
@@ -286,7 +293,7 @@ SOFTFOCUS_INLINE void set_maxima(struct maxima *maxima, size_t count)
 {
     maxima->max = reduce_max_rows(maxima->best, count);
     maxima->unit = exp_unit(maxima->max);
-    struct exp_base base = exp_base(maxima->max, 0);
+    struct exp_base base = exp_base(maxima->max, 0, EXP_FACTORS);
     vf_store(maxima->m, maxima->max);
     vf_store(maxima->floor, base.floor);
     vf_store(maxima->round, base.round);
@@ -294,10 +301,10 @@ SOFTFOCUS_INLINE void set_maxima(struct maxima *maxima, size_t count)
 
 /* The base of row r, which is not far. With 16 registers the constants that it is formed of had better be there: 0.9 to 1.0
    times as fast with what is stored. */
-SOFTFOCUS_INLINE struct exp_base base_of_row(const struct maxima *maxima, size_t r)
+SOFTFOCUS_INLINE struct exp_base base_of_row(const struct maxima *maxima, size_t r, enum exp_use use)
 {
     if (VF_LANES < 16)
-        return exp_base(vf_set1(maxima->m[r]), 0);
+        return exp_base(vf_set1(maxima->m[r]), 0, use);
     return (struct exp_base){vf_set1(0.0f), vf_set1(maxima->floor[r]), vf_set1(maxima->round[r])};
 }
 
@@ -493,6 +500,7 @@ SOFTFOCUS_INLINE void fetch_pages(const real *row, size_t classes)
 /* What goes on beside a sum over a row. Constants: whether each of them does (`fetches`: how many), and `result`. */
 struct beside {
     int keeps, fetches, writes;
+    enum exp_use use;        /* of what is summed: a constant, too */
     real *keep;              /* where the exponentials go */
     const real *near, *further; /* what is wanted soon, element by element: in the L1 cache, and in L2 */
     struct row_write *write;    /* a row of results, as far as it has whole groups, of which there may be none: stores wait
@@ -548,7 +556,7 @@ SOFTFOCUS_INLINE void row_group(const real *z, size_t classes, size_t i, struct 
         if (at >= classes)
             continue;
         vf x = row_load(z, classes, at);
-        set_term(&group, v, x, base, far);
+        set_term(&group, v, x, base, far, beside->use);
         if (beside->keeps)
             vf_store_part(beside->keep + at, group.e[v], smaller(VF_LANES, classes - at));
         row_fetch(beside, i, v);
@@ -569,7 +577,7 @@ SOFTFOCUS_INLINE void whole_group(const real *z, size_t i, struct exp_base base,
     struct exp_group group;
     SOFTFOCUS_UNROLL
     for (size_t v = 0; v < 4; v++) {
-        set_term(&group, v, vf_load(z + i + v * VF_LANES), base, 0);
+        set_term(&group, v, vf_load(z + i + v * VF_LANES), base, 0, beside->use);
         if (beside->keeps)
             vf_store(beside->keep + i + v * VF_LANES, group.e[v]);
         if (VF_TABLE_BITS)
@@ -588,7 +596,7 @@ SOFTFOCUS_INLINE vd whole_groups(const real *z, size_t skip, size_t count, int i
                                  const struct beside *beside)
 {
     const size_t piece = SOFTFOCUS_ROW_PIECE;
-    struct exp_sum sum = no_terms(vd_set1(0.0));
+    struct exp_sum sum = no_terms(vd_set1(0.0), beside->use);
     struct row_write write = {.streams = 0};
     vd total = vd_set1(0.0);
     size_t i = 0, writes = 0, in_piece = piece / GROUP - (skip < piece); /* groups that are left */
@@ -617,7 +625,7 @@ SOFTFOCUS_INLINE vd whole_groups(const real *z, size_t skip, size_t count, int i
             whole_group(z, i, base, beside, &sum);
             i += GROUP;
         }
-        settle(&sum, 1);
+        settle(&sum, 1, beside->use);
         if (__builtin_expect(is_long && in_piece == 0, 0)) {
             size_t next = (i / piece + (i % piece != 0)) * piece; /* i may be where the piece's last group was passed over */
             in_piece = piece / GROUP - (skip - next < piece);
@@ -643,9 +651,9 @@ SOFTFOCUS_INLINE int row_is_far(float m) { return !(__builtin_fabsf(m) < EXP_REA
    as by groups, at 60 to 91 classes; at 128 with AVX-512 the same). */
 
 /* A vector of a short row: its scale, without lanes that are left out, while its products go to *rest. */
-SOFTFOCUS_INLINE vf short_row_terms(vf x, vm out, int leaves_out, struct exp_base base, vf *rest, vf *e)
+SOFTFOCUS_INLINE vf short_row_terms(vf x, vm out, int leaves_out, struct exp_base base, enum exp_use use, vf *rest, vf *e)
 {
-    struct exp_terms terms = exp_terms(x, base, 0);
+    struct exp_terms terms = exp_terms(x, base, 0, use);
     *e = exp_of_terms(terms);
     vf scale = leaves_out ? vf_select(out, vf_set1(0.0f), terms.scale) : terms.scale;
     *rest = vf_mul_add(scale, terms.quotient, *rest);
@@ -658,7 +666,8 @@ SOFTFOCUS_INLINE vf short_row_vector(const real *z, size_t at, size_t count, str
 {
     vf x = count == VF_LANES ? vf_load(z + at) : vf_load_part(z + at, count, vf_set1(MINUS_INFINITY)), e;
     vm here = vi_equal(vi_add(vi_lane_numbers(), vi_set1((int32_t)at)), vi_set1((int32_t)hole.at));
-    vf scale = short_row_terms(hole.by_value ? but_largest(largest, x) : x, here, !hole.by_value, base, rest, &e);
+    vf scale = short_row_terms(hole.by_value ? but_largest(largest, x, x) : x, here, !hole.by_value, base,
+                               beside->use, rest, &e);
     if (beside->keeps && count == VF_LANES)
         vf_store(beside->keep + at, e);
     else if (beside->keeps)
@@ -672,7 +681,8 @@ SOFTFOCUS_INLINE vd short_row_sum_exp(const real *z, size_t classes, struct hole
 {
     size_t whole = (classes - 1) / VF_LANES; /* vectors, before the last, which may have fewer elements */
     size_t at = whole * VF_LANES;
-    vf rest[2] = {vf_set1(0.0f), vf_set1(0.0f)}, s[3] = {vf_set1(0.0f), vf_set1(0.0f), vf_set1(0.0f)};
+    vf rest[2] = {vf_set1(FIRST_REST(beside->use)), vf_set1(-FIRST_REST(beside->use))};
+    vf s[3] = {vf_set1(0.0f), vf_set1(0.0f), vf_set1(0.0f)};
     vf last, largest = vf_set1(MINUS_INFINITY);
     vd sum = vd_set1(0.0);
     if (hole.by_value)
@@ -696,7 +706,7 @@ SOFTFOCUS_INLINE vd short_row_sum_exp(const real *z, size_t classes, struct hole
     if (hole.by_value) {
         vm here = vf_equal(largest, vf_set1(hole.value));
         vf e;
-        last = short_row_terms(largest, here, 1, base, &rest[1], &e);
+        last = short_row_terms(largest, here, 1, base, beside->use, &rest[1], &e);
         *again = (double)vm_count(here) - 1.0;
     }
     vf more = vf_add(rest[0], rest[1]);
@@ -713,7 +723,8 @@ SOFTFOCUS_INLINE vd long_row_sum_exp(const real *z, size_t classes, struct hole 
     size_t groups = classes / GROUP, end = groups * GROUP, first = hole.at - hole.at % GROUP, equal = 0;
     size_t i = first < end ? first : end;
     int is_long = share || classes > SOFTFOCUS_ROW_PIECE;
-    struct exp_sum sum = no_terms(whole_groups(z, i, first < end ? groups - 1 : groups, is_long, base, beside));
+    struct exp_sum sum = no_terms(whole_groups(z, i, first < end ? groups - 1 : groups, is_long, base, beside),
+                                  beside->use);
     if (share) {
         vd_store(share->sum, sum.sum);
         sum.sum = vd_set1(0.0);
@@ -790,7 +801,8 @@ SOFTFOCUS_INLINE void columns_max(const struct block *block, size_t v, vf *max, 
  * a guess of it, the largest of the first block's logits, and the maximum is known when all have gone by. Where that is too
  * far above the guess, another pass has it for a base (mend_guess); a position has the same bits whether others need it or
  * not. Log-softmax is 1.1 to 1.2 times as fast at 150 and 1000 classes so (AVX2, Zen 3), but half as fast where all
- * of the first block are -inf. In tiles, which the pass for the maximum brings into the L1 cache, it is 0.95 to 1.0 times. */
+ * of the first block are -inf. In tiles, which the pass for the maximum brings into the L1 cache, it is 0.95 to 1.0
+ * times. */
 SOFTFOCUS_INLINE vf guess_of_max(const struct block *block, size_t v)
 {
     vf guess = vf_set1(MINUS_INFINITY);
@@ -798,14 +810,21 @@ SOFTFOCUS_INLINE vf guess_of_max(const struct block *block, size_t v)
     return guess;
 }
 
-/* What a sum leaves out in each lane: a class, by how far it is from the next one, or (`max`, a constant) the maximum, or
-   (`hidden`) nothing: in the class's place is -inf. The class is one that does not come then, INT32_MAX: it is looked for
-   where speed does not depend on it. `picked`: its logit is wanted, and the maximum, where no pass before has looked for
-   them. */
-struct column_hole {
-    vi class;
-    int max, hidden, picked;
+/* What a sum leaves out in each lane. */
+enum hole_kind {
+    MAXIMUM, /* whichever that is in the end. Such sums are for a logarithm, and nothing else: EXP_ADDENDS */
+    TARGET,  /* a class; */
+    HIDDEN,  /* nothing: in the place of a class is -inf. `class` is one that does not come then, INT32_MAX: it is looked for
+                where speed does not depend on it. */
+    SOUGHT   /* a class whose logit is wanted, and the maximum, where no pass before has looked for them */
 };
+
+struct column_hole {
+    enum hole_kind kind; /* a constant */
+    vi class;            /* by how far it is from the next one */
+};
+
+SOFTFOCUS_INLINE enum exp_use use_of(enum hole_kind kind) { return kind == MAXIMUM ? EXP_ADDENDS : EXP_FACTORS; }
 
 /* What comes of it beside the sum: the maximum and the logit. */
 struct column_found {
@@ -829,6 +848,8 @@ SOFTFOCUS_INLINE void columns_group(const struct column_sum *of, size_t n, size_
                                     int keeps, int hidden, struct exp_sum *sum, struct column_found *found)
 {
     struct exp_group group;
+    const real *again = fresh_place(of->z);
+    enum hole_kind kind = of->hole.kind;
     SOFTFOCUS_UNROLL
     for (size_t c = 0; c < 4; c++) {
         set_no_term(&group, c);
@@ -837,14 +858,17 @@ SOFTFOCUS_INLINE void columns_group(const struct column_sum *of, size_t n, size_
         real *z = of->z + (ptrdiff_t)c * of->stride;
         vf x = vf_load(z);
         vm here = vi_equal(of->hole.class, vi_set1((int32_t)c));
-        set_term(&group, c, of->hole.max ? but_largest(&found->max, x) : x, base, far);
-        if (of->hole.picked) {
+        vf term = x;
+        if (kind == MAXIMUM)
+            term = but_largest(&found->max, x, vf_load(again + (ptrdiff_t)c * of->stride));
+        set_term(&group, c, term, base, far, use_of(kind));
+        if (kind == SOUGHT) {
             found->max = vf_max(x, found->max); /* by the order of the operands never NaN */
             found->logit = vf_select(here, x, found->logit);
         }
         if (keeps)
             vf_store(z, group.e[c]);
-        if (!of->hole.max && !hidden)
+        if (kind != MAXIMUM && !hidden)
             leave_out(&group, c, here);
     }
     add_group(sum, &group, COLUMNS_SPLIT);
@@ -856,7 +880,7 @@ SOFTFOCUS_INLINE void next_group(struct column_sum *of, struct exp_base base, in
                                  struct column_found *found)
 {
     size_t n = smaller(of->end - of->class, 4);
-    int hidden = of->hole.hidden;
+    int hidden = of->hole.kind == HIDDEN;
     if (far)
         columns_group(of, n, 4, base, far, of->keeps, 0, sum, found);
     else if (n == 4 && hidden)
@@ -871,7 +895,7 @@ SOFTFOCUS_INLINE void next_group(struct column_sum *of, struct exp_base base, in
     of->class += n;
     of->z += 4 * of->stride;
     if (of->class / 4 % SETTLE_GROUPS == 0)
-        settle(sum, COLUMNS_SPLIT);
+        settle(sum, COLUMNS_SPLIT, use_of(of->hole.kind));
 }
 
 /* The far form, for all who need it (shared.c). */
@@ -888,12 +912,11 @@ SOFTFOCUS_INLINE void columns_sum_exp(const struct block *block, size_t v, struc
                             .stride = block->in.class_stride,
                             .class = block->first,
                             .end = block->first + block->classes,
-                            .hole = {vi_add(hole.class, vi_set1(-(int32_t)(uint32_t)block->first)), hole.max, hole.hidden,
-                                     hole.picked},
+                            .hole = {hole.kind, vi_add(hole.class, vi_set1(-(int32_t)(uint32_t)block->first))},
                             .near = near,
                             .whole = whole,
                             .keeps = keeps};
-    if (hole.max && of.class == 0) { /* which leaves no term */
+    if (hole.kind == MAXIMUM && of.class == 0) { /* which leaves no term */
         found->max = vf_load(of.z);
         of.class = 1;
         of.z += of.stride;
@@ -905,15 +928,15 @@ SOFTFOCUS_INLINE void columns_sum_exp(const struct block *block, size_t v, struc
         *found = found_far;
         return;
     }
-    struct exp_base base = exp_base_of(near, 0, whole);
+    struct exp_base base = exp_base_of(near, 0, whole, use_of(hole.kind));
     struct column_found so_far = *found;
-    struct exp_sum terms = no_terms(*sum);
+    struct exp_sum terms = no_terms(*sum, use_of(hole.kind));
     while (of.class < of.end) {
         next_group(&of, base, 0, &terms, &so_far);
         if (to_exchange(exchange))
             exchange_some(exchange, result);
     }
-    settle(&terms, COLUMNS_SPLIT);
+    settle(&terms, COLUMNS_SPLIT, use_of(hole.kind));
     *found = so_far;
     *sum = terms.sum;
 }

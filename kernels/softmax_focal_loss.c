@@ -292,7 +292,7 @@ SOFTFOCUS_INLINE vd sum_row(const struct row_plan *plan, const struct peaks *pea
 {
     size_t classes = plan->classes, inner = peaks->inner + r;
     float m = peaks->maxima.m[r];
-    struct exp_base base = base_of_row(&peaks->maxima, r);
+    struct exp_base base = base_of_row(&peaks->maxima, r, EXP_FACTORS);
     const real *z = row_of(plan->in, inner);
     struct hole hole = {class_of(&peaks->targets, r) - (is_short ? 0 : first_of(share)), 0.0f, 0};
     size_t ahead = inner + peaks->ahead; /* a row of the next batch */
@@ -330,7 +330,7 @@ SOFTFOCUS_PER_BATCH void end_batch(const struct softfocus_softmax_focal_args *ar
     struct focal_parts parts;
     vf max = peaks->maxima.max, target_logit = vf_load(peaks->target_logit);
     vd unit = peaks->maxima.unit, others = rest_of(max, reduce_add_rows(rest, peaks->count), unit, vd_set1(0.0));
-    parts.target_exp = focal_target_exp(max, target_logit, exp_base(max, 1), unit);
+    parts.target_exp = focal_target_exp(max, target_logit, exp_base(max, 1, EXP_FACTORS), unit);
     parts.nll = focal_nll(max, target_logit, others, parts.target_exp);
     struct focal result = focal_end(args, &peaks->targets, others, unit, &parts);
     keep_losses(args, peaks->position, peaks->count, 0, result.loss, sum);
@@ -678,7 +678,8 @@ SOFTFOCUS_INLINE void sum_columns(struct columns_state *state, const struct batc
     struct exchange exchange = *block->exchange; /* a copy: no store may change it behind the compiler's back */
     int guesses = state->guesses;
     for (size_t v = 0; v < batch->vectors; v++) {
-        struct column_hole hole = {hidden ? vi_set1(INT32_MAX) : vi_load(state->targets[v].class), 0, hidden, 0};
+        struct column_hole hole = {hidden ? HIDDEN : TARGET,
+                                   hidden ? vi_set1(INT32_MAX) : vi_load(state->targets[v].class)};
         struct column_found none = {vf_set1(0.0f), vf_set1(0.0f)};
         columns_sum_exp(block, v, hole, near_max(state, v), guesses, keeps, result, &exchange, &state->rest[v], &none);
     }
@@ -705,7 +706,7 @@ SOFTFOCUS_REGIME void sum_block(struct columns_state *state, const struct batch 
         state->tile = (struct columns){NULL, 0, 0};
     }
     for (size_t v = 0; v < batch->vectors; v++) {
-        struct column_hole hole = {vi_load(state->targets[v].class), 0, 0, 1};
+        struct column_hole hole = {SOUGHT, vi_load(state->targets[v].class)};
         struct column_found found = {vf_load(state->max[v]), vf_load(state->target_logit[v])};
         if (pass > 0 && !state->again[v])
             continue;
@@ -751,7 +752,7 @@ SOFTFOCUS_INLINE void end_sums(struct columns_state *state, struct columns_sums 
         state->of[v].unit = unit;
         state->rest[v] = rest_of(max, state->rest[v], unit, vd_set1(0.0));
         done->of[v].parts.target_exp =
-            focal_target_exp(max, vf_load(state->target_logit[v]), exp_base_of(near, 1, guesses), unit);
+            focal_target_exp(max, vf_load(state->target_logit[v]), exp_base_of(near, 1, guesses, EXP_FACTORS), unit);
     }
 }
 
@@ -778,7 +779,7 @@ SOFTFOCUS_SHARED void end_columns(void *opaque, void *sums, const struct batch *
         keep_losses(state->args, batch->position + v * VF_LANES, batch_lanes(batch, v), repeated_lanes(batch, v),
                     result.loss, &state->sum);
         if (guesses) /* or there are no blocks */
-            state->of[v].base = exp_base_of(near_max(state, v), 1, 1);
+            state->of[v].base = exp_base_of(near_max(state, v), 1, 1, EXP_FACTORS);
         done->of[v].results = (struct column_results){state->targets[v], result.factor, result.at_target};
         if (state->tile.data && state->args->grad.data)
             done->of[v].results.factor.first =

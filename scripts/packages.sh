@@ -85,10 +85,11 @@ need_fuzzers()
         -Dbench=disabled -Dexamples=disabled
 }
 
-# For an emulated CPU (tests/tests.h): results go past the caches from 384 KB on, and not from 6 MB, and threads share rows of
-# 16384 classes, and not of 131072. scripts/mutate.py takes this from here.
+# For an emulated CPU (tests/tests.h): results go past the caches from 384 KB on, and not from 6 MB, threads share rows of
+# 16384 classes, and not of 131072, and logits take less to draw (tests/cases/random.h). scripts/mutate.py takes this from
+# here.
 # shellcheck disable=SC2034
-emulated_arguments='-DSOFTFOCUS_STREAM_BYTES=393216 -DSOFTFOCUS_ROW_PIECE=2048'
+emulated_arguments='-DSOFTFOCUS_STREAM_BYTES=393216 -DSOFTFOCUS_ROW_PIECE=2048 -DSOFTFOCUS_CHEAP_NORMALS'
 
 # The tests for it, in build-emulate/.
 need_emulated_tests()

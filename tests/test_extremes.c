@@ -304,6 +304,46 @@ static void extreme_weights(const softfocus_test *test)
     }
 }
 
+/* All classes but one at -inf, or but that one and one that is `gap` below it: its log-probability is -log1p(exp(-gap)), and
+   0 where that is below any float, however many are masked. */
+static void masked_classes(const softfocus_test *test)
+{
+    static const size_t shapes[][2] = {{2, 1},  {19, 1},   {91, 1},  {129, 1},  {1000, 1}, {150000, 1},
+                                       {2, 50}, {19, 100}, {80, 33}, {150, 40}, {600, 17}};
+    static const float maxima[] = {0.0f, 3.25f, -20.0f, 40000.0f};
+    static const float gaps[] = {INFINITY, 30.0f, 87.0f, 95.0f, 100.0f, 103.0f, 105.0f, 126.5f, 130.0f};
+    softfocus_context context = softfocus_test_context(test->isa);
+    for (size_t s = 0; s < COUNT(shapes); s++) {
+        size_t classes = shapes[s][0], inner = shapes[s][1], outer = inner == 1 && classes < 1000 ? 20 : 2;
+        size_t size = outer * classes * inner;
+        float *logits = malloc(2 * size * sizeof *logits), *log_probs = logits + size;
+        softfocus_tensor in = softfocus_tensor_contiguous_const(logits, SOFTFOCUS_F32, outer, classes, inner);
+        softfocus_tensor out = softfocus_tensor_contiguous(log_probs, SOFTFOCUS_F32, outer, classes, inner);
+        size_t step = classes < 10000 ? 1 : 5;
+        for (size_t round = 0; round < COUNT(maxima) * COUNT(gaps); round += step) {
+            for (size_t e = 0; e < size; e++)
+                logits[e] = -INFINITY;
+            for (size_t i = 0; i < outer * inner; i++) {
+                float *position = logits + i / inner * classes * inner + i % inner;
+                float max = maxima[(round + i) % COUNT(maxima)];
+                position[(7 * i + round + 1) % classes * inner] = max - gaps[round / COUNT(maxima)];
+                position[(7 * i + round) % classes * inner] = max;
+            }
+            softfocus_test_expect_ok(softfocus_log_softmax(&context, &in, &out));
+            for (size_t i = 0; i < outer * inner; i++) {
+                size_t first = i / inner * classes * inner + i % inner, top = first + (7 * i + round) % classes * inner;
+                size_t next = first + (7 * i + round + 1) % classes * inner;
+                double expected = -log1p(exp((double)logits[next] - (double)logits[top]));
+                expect_near("log-probability", top, log_probs[top], expected,
+                            fabs(expected) < 0x1p-150 ? fabs(expected) : 3.0 * 0x1p-23 * fabs(expected) + 0x1p-149);
+                if (logits[next] == -INFINITY ? log_probs[next] != -INFINITY : !isfinite(log_probs[next]))
+                    softfocus_test_fail("log-probability %zu is %g", next, (double)log_probs[next]);
+            }
+        }
+        free(logits);
+    }
+}
+
 /* ---- Many classes, whose exponentials are relative to a guess: the largest of the first logits */
 
 enum { FIRST = 12, GUESS_CLASSES = 340, GUESS_POSITIONS = 37, GUESS_MOST = 2 * GUESS_CLASSES * GUESS_POSITIONS };
@@ -511,6 +551,7 @@ void softfocus_add_extremes_tests(void)
         {"softmax_focal_loss", "extreme_gamma", extreme_gamma},
         {"softmax_focal_loss", "nan_at_target", nan_at_target},
         {"softmax_focal_loss", "extreme_weights", extreme_weights},
+        {"log_softmax", "masked_classes", masked_classes},
         {"log_softmax", "guessed_maxima", guessed_maxima},
         {"softmax_focal_loss", "guessed_maxima", guessed_maxima},
         {"log_softmax_backward", "small_probabilities", small_probabilities},

@@ -14,7 +14,7 @@ _Static_assert(SOFTFOCUS_PROBE_LANES % VF_LANES == 0, "counts are whole vectors"
  * hold. */
 static void exp_form(const double *x, float m, size_t count, double *y, int far)
 {
-    struct exp_base base = exp_base(vf_set1(m), far);
+    struct exp_base base = exp_base(vf_set1(m), far, EXP_FACTORS);
     vd unit = vd_mul(exp_unit(vf_set1(m)), vd_set1((double)EXP_SCALE));
     for (size_t i = 0; i < count; i += VF_LANES)
         vd_store(y + i, vd_mul(vd_widen(exp_based(vd_narrow(vd_load(x + i)), base, far)), unit));

@@ -14,8 +14,8 @@ typedef struct softfocus_buffer {
 } softfocus_buffer;
 
 /* `front`: data begin `offset` bytes after the front guard page; else they end at the back one, and offset
-   is not looked at. A size of 0 gives a pointer that must not be read. Contents are 0. Ends the process
-   when memory runs out. */
+   is not looked at. A size of 0 gives a pointer that must not be read. Contents are 0, or what a buffer was
+   freed with. Ends the process when memory runs out. Not for several threads. */
 softfocus_buffer softfocus_buffer_make(size_t size, int front, size_t offset);
 void softfocus_buffer_free(softfocus_buffer *buffer);
 
