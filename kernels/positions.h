@@ -28,12 +28,13 @@ SOFTFOCUS_INLINE ptrdiff_t fresh(ptrdiff_t stride)
     return stride;
 }
 
-/* An address, by which what lies there is loaded anew. Else gcc keeps what it has loaded, in memory where registers are
-   few. */
+/* An address, by which what lies there is loaded anew where registers are few (AVX-512 has 32). There gcc would keep what it
+   has loaded in memory. */
 SOFTFOCUS_INLINE const real *fresh_place(const real *place)
 {
 #ifndef __clang__
-    __asm__("" : "+r"(place));
+    if (VF_LANES < 16)
+        __asm__("" : "+r"(place));
 #endif
     return place;
 }
