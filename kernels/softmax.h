@@ -46,7 +46,7 @@ enum { SETTLE_GROUPS = 8 }; /* after so many, 16 products in each lane */
 
 SOFTFOCUS_INLINE struct exp_sum no_terms(vd sum, enum exp_use use)
 {
-    return (struct exp_sum){sum, {vf_set1(FIRST_REST(use)), vf_set1(-FIRST_REST(use))}};
+    return (struct exp_sum){sum, {vf_set1(FIRST_REST(use)), vf_set1(0.0f - FIRST_REST(use))}};
 }
 
 /* Of four vectors: what there is of each. */
@@ -681,7 +681,7 @@ SOFTFOCUS_INLINE vd short_row_sum_exp(const real *z, size_t classes, struct hole
 {
     size_t whole = (classes - 1) / VF_LANES; /* vectors, before the last, which may have fewer elements */
     size_t at = whole * VF_LANES;
-    vf rest[2] = {vf_set1(FIRST_REST(beside->use)), vf_set1(-FIRST_REST(beside->use))};
+    vf rest[2] = {vf_set1(FIRST_REST(beside->use)), vf_set1(0.0f - FIRST_REST(beside->use))};
     vf s[3] = {vf_set1(0.0f), vf_set1(0.0f), vf_set1(0.0f)};
     vf last, largest = vf_set1(MINUS_INFINITY);
     vd sum = vd_set1(0.0);
