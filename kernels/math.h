@@ -18,7 +18,8 @@
  * same bits by it.
  *
  * exp_based is scaled by 2^60: exp(-128) is then still a normal number, so that what is small loses no digits until the
- * final product, where 2^-60 is in exp_unit. From some way below m - 128 on, -inf included, it is 0: what it should be,
+ * final product, where 2^-60 is in exp_unit. From some way below m - 128 on, -inf included, it is 0 (but for addends, see
+ * EXP_ADDENDS_DEPTH): what it should be,
  * 2^-185 at most, is 0 in float after a product with anything up to 2^35. And it is no small number for another reason: of
  * that, the products and results would be subnormal, for which Intel's CPUs take some 150 cycles each time. With elements at
  * -inf, of a vocabulary most of which is masked or past the end of a row, kernels took 3 to 12 times as long there (Emerald
@@ -41,7 +42,7 @@ enum exp_use {
 
 /* Without masks addends past this depth are those of it, and no operation makes them 0: 2^32 of them come to 2^-151, which
    is 0 in a float, and each is a normal number with its scale, 2^-124. Not where products are rounded before they are added,
-   and would be subnormal. Rows of log-softmax are 1.02 to 1.03 times as fast (AVX2, Zen 3). */
+   and would be subnormal. Rows of log-softmax are 1.02 to 1.03 times as fast (AVX2, gcc, Zen 3). */
 #define EXP_CUTS_ADDENDS (VF_HAS_MASKS || !VF_HAS_FMA)
 #define EXP_ADDENDS_DEPTH (EXP_CUTS_ADDENDS ? EXP_DEPTH : 127.0f)
 
@@ -91,7 +92,8 @@ struct exp_parts {
 };
 
 /* scale: 2^(60 + k) for t = EXP_ROUND + k, but for a table's factor. quotient: exp(r) - 1, |r| <= ln2/2^(VF_TABLE_BITS + 1);
-   with a table exp(r) / c - 1, whose entries have the factor c. `use` is a constant. */
+   with a table exp(r) / c - 1, whose entries have the factor c. `use` is a constant
+   where speed depends on it. */
 SOFTFOCUS_INLINE struct exp_parts exp_parts(vf t, vf r, enum exp_use use)
 {
     vi high = vi_shift_left(vf_bits(t), 23 - VF_TABLE_BITS);

@@ -300,7 +300,7 @@ SOFTFOCUS_INLINE void set_maxima(struct maxima *maxima, size_t count)
 }
 
 /* The base of row r, which is not far. With 16 registers the constants that it is formed of had better be there: 0.9 to 1.0
-   times as fast with what is stored. */
+   times as fast with what is stored. That is for any use: where there are 16 lanes there are masks, and one depth. */
 SOFTFOCUS_INLINE struct exp_base base_of_row(const struct maxima *maxima, size_t r, enum exp_use use)
 {
     if (VF_LANES < 16)
@@ -500,7 +500,7 @@ SOFTFOCUS_INLINE void fetch_pages(const real *row, size_t classes)
 /* What goes on beside a sum over a row. Constants: whether each of them does (`fetches`: how many), and `result`. */
 struct beside {
     int keeps, fetches, writes;
-    enum exp_use use;        /* of what is summed: a constant, too */
+    enum exp_use use;        /* of what is summed: a constant, too, where speed depends on it */
     real *keep;              /* where the exponentials go */
     const real *near, *further; /* what is wanted soon, element by element: in the L1 cache, and in L2 */
     struct row_write *write;    /* a row of results, as far as it has whole groups, of which there may be none: stores wait
@@ -543,7 +543,7 @@ struct hole {
 };
 
 /* The sum of four vectors from element i on, fewer at the end of the row, without the hole if that is here. Past the end
-   there is -inf, whose exp is 0. */
+   there is -inf, whose exp is 0, or (addends) as good as that. */
 SOFTFOCUS_INLINE void row_group(const real *z, size_t classes, size_t i, struct hole hole, struct exp_base base, int far,
                                 const struct beside *beside, struct exp_sum *sum, size_t *equal)
 {
@@ -681,10 +681,10 @@ SOFTFOCUS_INLINE vd short_row_sum_exp(const real *z, size_t classes, struct hole
 {
     size_t whole = (classes - 1) / VF_LANES; /* vectors, before the last, which may have fewer elements */
     size_t at = whole * VF_LANES;
-    vf rest[2] = {vf_set1(FIRST_REST(beside->use)), vf_set1(0.0f - FIRST_REST(beside->use))};
-    vf s[3] = {vf_set1(0.0f), vf_set1(0.0f), vf_set1(0.0f)};
+    struct exp_sum terms = no_terms(vd_set1(0.0), beside->use);
+    vf *rest = terms.rest, s[3] = {vf_set1(0.0f), vf_set1(0.0f), vf_set1(0.0f)};
     vf last, largest = vf_set1(MINUS_INFINITY);
-    vd sum = vd_set1(0.0);
+    vd sum = terms.sum;
     if (hole.by_value)
         largest = row_load(z, classes, at);
     else
@@ -820,7 +820,7 @@ enum hole_kind {
 };
 
 struct column_hole {
-    enum hole_kind kind; /* a constant */
+    enum hole_kind kind; /* a constant where speed depends on it */
     vi class;            /* by how far it is from the next one */
 };
 

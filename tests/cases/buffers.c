@@ -21,7 +21,7 @@ static size_t page_size(void)
 }
 
 /* Mappings that were freed, for buffers of the same size: to map, touch and unmap pages was a quarter of the time of all
-   tests. Not for several threads. */
+   tests. To touch one is a crash, too. Not for several threads. */
 enum { KEPT = 8 };
 
 static struct {
@@ -29,13 +29,19 @@ static struct {
     size_t usable_size;
 } kept[KEPT];
 
+/* Whether it could be done. */
+static int allow(unsigned char *usable, size_t usable_size, int access)
+{
+    return mprotect(usable, usable_size, access) == 0;
+}
+
 static unsigned char *take_kept(size_t usable_size)
 {
     for (size_t i = 0; i < KEPT; i++)
         if (kept[i].usable != NULL && kept[i].usable_size == usable_size) {
             unsigned char *usable = kept[i].usable;
             kept[i].usable = NULL;
-            return usable;
+            return allow(usable, usable_size, PROT_READ | PROT_WRITE) ? usable : NULL;
         }
     return NULL;
 }
@@ -51,7 +57,7 @@ static void keep(unsigned char *usable, size_t usable_size)
     static size_t next;
     if (kept[next].usable != NULL)
         unmap(kept[next].usable, kept[next].usable_size);
-    kept[next].usable = usable;
+    kept[next].usable = allow(usable, usable_size, PROT_NONE) ? usable : NULL;
     kept[next].usable_size = usable_size;
     next = (next + 1) % KEPT;
 }
@@ -67,7 +73,7 @@ softfocus_buffer softfocus_buffer_make(size_t size, int front, size_t offset)
     if (usable == NULL) {
         unsigned char *mapping =
             mmap(NULL, usable_size + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (mapping == MAP_FAILED || mprotect(mapping + page, usable_size, PROT_READ | PROT_WRITE) != 0)
+        if (mapping == MAP_FAILED || !allow(mapping + page, usable_size, PROT_READ | PROT_WRITE))
             out_of_memory(size);
         usable = mapping + page;
     }

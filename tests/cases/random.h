@@ -38,7 +38,7 @@ static inline size_t softfocus_random_below(softfocus_random *random, size_t cou
 
 #ifdef SOFTFOCUS_CHEAP_NORMALS
 /* Nearly N(0, 1), for emulated CPUs: how many of 64 bits are set, and what makes it continuous, over their standard
-   deviation. Up to 8 standard deviations. The logarithms and cosines below are a fifth of all tests. */
+   deviation. Up to 8 standard deviations. The logarithms and cosines below are a sixth of the time of all tests. */
 static inline double softfocus_random_normal(softfocus_random *random)
 {
     const double inverse_deviation = 0.24935149047701483; /* of a variance of 64 / 4 + 1 / 12 */
