@@ -7,6 +7,8 @@
 #include "kernels/constants.h"
 #include "kernels/instance.h"
 
+#define MINUS_INFINITY (-__builtin_inff())
+
 /* ---- exp(z - m) for z <= m ------------------------------------------------------------------------------------------
  *
  * The difference z - m, rounded to float, would cost the result up to |z - m| ulp. So z is reduced by itself,
@@ -36,7 +38,7 @@
 /* What exponentials are for. */
 enum exp_use {
     EXP_FACTORS, /* products, too */
-    EXP_FINE,    /* the same, to 0.8 ulp with a table of 16, too, by one more operation */
+    EXP_FINE,    /* the same, to 0.8 ulp with a table of 8, too, by one more operation */
     EXP_ADDENDS  /* sums alone */
 };
 
@@ -46,13 +48,7 @@ enum exp_use {
 #define EXP_CUTS_ADDENDS (VF_HAS_MASKS || !VF_HAS_FMA)
 #define EXP_ADDENDS_DEPTH (EXP_CUTS_ADDENDS ? EXP_DEPTH : 127.0f)
 
-#if VF_TABLE_BITS == 4
-#define EXP_ROUND 0x1.8p19f /* 1.5 * 2^(23 - bits): a float of this size has the last place 2^-bits */
-#elif VF_TABLE_BITS == 3
-#define EXP_ROUND 0x1.8p20f
-#else
-#define EXP_ROUND 0x1.8p23f
-#endif
+#define EXP_ROUND (1.5f * (1 << (23 - VF_TABLE_BITS))) /* a float of this size has the last place 2^-VF_TABLE_BITS */
 
 /* ln2 in parts: products of n (a multiple of 2^-VF_TABLE_BITS, |n| < 2^16) with the high part are exact: through FMA's one
    rounding, or because it is two parts of few bits each. */
@@ -75,14 +71,17 @@ SOFTFOCUS_INLINE vf reduce_ln2_high(vf z, vf n)
 /* z - n ln2, to the last rounding */
 SOFTFOCUS_INLINE vf reduce_ln2(vf z, vf n) { return vf_neg_mul_add(n, vf_set1(LN2_LOW), reduce_ln2_high(z, n)); }
 
+#if VF_TABLE_BITS == 4
+#define EXP_TABLE SOFTFOCUS_EXP16_TABLE
+#define EXP_Q(i) SOFTFOCUS_EXP16_Q##i
+#elif VF_TABLE_BITS == 3
+#define EXP_TABLE SOFTFOCUS_EXP8_TABLE
+#define EXP_Q(i) SOFTFOCUS_EXP8_Q##i
+#endif
+
 #if VF_TABLE_BITS
 /* Aligned so that a load of it crosses no cache line. */
-static const _Alignas(64) uint32_t exp_table[1 << VF_TABLE_BITS] =
-#if VF_TABLE_BITS == 4
-    SOFTFOCUS_EXP16_TABLE;
-#else
-    SOFTFOCUS_EXP8_TABLE;
-#endif
+static const _Alignas(64) uint32_t exp_table[1 << VF_TABLE_BITS] = EXP_TABLE;
 #endif
 
 /* The scale and the quotient of exp_terms, but for their last steps: scale has the bits low + high, quotient is a b + c. */
@@ -92,34 +91,29 @@ struct exp_parts {
 };
 
 /* scale: 2^(60 + k) for t = EXP_ROUND + k, but for a table's factor. quotient: exp(r) - 1, |r| <= ln2/2^(VF_TABLE_BITS + 1);
-   with a table exp(r) / c - 1, whose entries have the factor c. `use` is a constant
-   where speed depends on it. */
+   with a table exp(r) / c - 1, whose entries have the factor c. `use` is a constant where speed depends on it. */
 SOFTFOCUS_INLINE struct exp_parts exp_parts(vf t, vf r, enum exp_use use)
 {
     vi high = vi_shift_left(vf_bits(t), 23 - VF_TABLE_BITS);
     (void)use;
-#if VF_TABLE_BITS == 4
+#if VF_TABLE_BITS
+    vi low = vi_lookup(vf_load_table(exp_table), vf_bits(t));
+#if VF_TABLE_BITS == 3
     if (use == EXP_FINE) {
-        vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP16_D4_Q4), vf_set1(SOFTFOCUS_EXP16_D4_Q3));
-        q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP16_D4_Q2));
-        q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP16_D4_Q1));
-        return (struct exp_parts){vi_lookup(vf_load_table(exp_table), vf_bits(t)), high, r, q,
-                                  vf_set1(SOFTFOCUS_EXP16_D4_Q0)};
+        vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP8_FINE_Q4), vf_set1(SOFTFOCUS_EXP8_FINE_Q3));
+        q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP8_FINE_Q2));
+        q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP8_FINE_Q1));
+        return (struct exp_parts){low, high, r, q, vf_set1(SOFTFOCUS_EXP8_FINE_Q0)};
     }
-    vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP16_Q3), vf_set1(SOFTFOCUS_EXP16_Q2));
-    q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP16_Q1));
-    return (struct exp_parts){vi_lookup(vf_load_table(exp_table), vf_bits(t)), high, r, q, vf_set1(SOFTFOCUS_EXP16_Q0)};
-#elif VF_TABLE_BITS == 3
-    vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP8_Q4), vf_set1(SOFTFOCUS_EXP8_Q3));
-    q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP8_Q2));
-    q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP8_Q1));
-    return (struct exp_parts){vi_lookup(vf_load_table(exp_table), vf_bits(t)), high, r, q, vf_set1(SOFTFOCUS_EXP8_Q0)};
+#endif
+    vf q = vf_mul_add(r, vf_set1(EXP_Q(3)), vf_set1(EXP_Q(2)));
+    return (struct exp_parts){low, high, r, vf_mul_add(r, q, vf_set1(EXP_Q(1))), vf_set1(EXP_Q(0))};
 #else
     vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP1_Q6), vf_set1(SOFTFOCUS_EXP1_Q5));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP1_Q4));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP1_Q3));
     q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP1_Q2));
-    return (struct exp_parts){vi_set1((127 + 60) << 23), high, vf_mul(r, r), q, r}; /* Q1 is 1 */
+    return (struct exp_parts){vi_set1((127 + 60) << 23), high, vf_mul(r, r), q, r};
 #endif
 }
 

@@ -11,8 +11,6 @@
 #include "kernels/math.h"
 #include "kernels/tiles.h"
 
-#define MINUS_INFINITY (-__builtin_inff())
-
 enum {
     GROUP = 4 * VF_LANES, /* elements of a tree of four vectors */
     SHORT_VECTORS = VF_TABLE_BITS ? 128 / VF_LANES : 2, /* 2: of no use, but small */

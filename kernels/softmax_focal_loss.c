@@ -103,11 +103,12 @@ SOFTFOCUS_INLINE struct focal focal_end(const struct softfocus_softmax_focal_arg
     vd sum = vd_add(rest, target_exp);
 
     /* One division for both quotients. The bound keeps the product normal; below 2^-40 the quotient p l / u is 1 to within
-       2^-40 and is not formed. */
+       2^-40 and is not formed. And a numerator that makes up for all four roundings up to u: where p is 0, or nearly, u is 1
+       and no less, whose power an extreme gamma would make 0; past 1 it would make it inf. */
     vd safe_rest = vd_max(vd_set1(0x1p-60), rest);
-    vd product = vd_div(one, vd_mul(sum, safe_rest));
+    vd product = vd_div(vd_set1(1.0 + 0x1p-50), vd_mul(sum, safe_rest));
     vd inverse_sum = vd_mul(safe_rest, product);
-    vd u = vd_min(one, vd_mul(rest, inverse_sum)); /* past 1 by a rounding, an extreme gamma would make it inf */
+    vd u = vd_min(one, vd_mul(rest, inverse_sum));
     vd finite_nll = vd_min(vd_set1((double)__FLT_MAX__), nll);
     vd quotient = vd_mul(vd_mul(target_exp, finite_nll), vd_mul(sum, product));
     quotient = vd_select_less(rest, vd_set1(0x1p-40), one, quotient);

@@ -25,7 +25,7 @@ OUTPUT = os.path.join(HERE, os.pardir, "kernels", "constants.h")
 MEASURE_SOURCE = os.path.join(HERE, "measure_constants.c")
 
 ETA = 2.0**-24  # half an ulp of 1.0f; the unit of relative errors here
-SLACK = 1.01  # reductions round to nearest in float, so a reduced argument can pass its bound by a little
+REACH = 2.0**15 + 160  # the largest |z| that exp reduces (EXP_REACH and EXP_DEPTH, kernels/math.h)
 
 
 # ---- Sollya and floats -----------------------------------------------------------------------------------------------
@@ -137,10 +137,24 @@ def rounds_to_one(first, q0):
     return 1 - Fraction(ETA) / 2 <= value <= 1 + Fraction(ETA)  # both ties go to 1, whose last bit is 0
 
 
+def past_half(entries):
+    """How far |r| of z = n ln2 / entries + r may pass half a step, as a factor, in whole percents: by what LOG2E's rounding
+    moves n where |z| is largest; without FMA the product's rounding moves it, too. Of z alone: what is left of m is in
+    exp_unit."""
+    log2e = 1 / math.log(2)
+    moved = REACH * abs(nearest_float(log2e) - log2e) * entries
+    if entries == 1:
+        moved += REACH * log2e * ETA
+    return math.ceil(100 * (1 + 2 * moved)) / 100
+
+
+def remainder(entries):
+    return past_half(entries) * math.log(2) / (2 * entries)
+
+
 def table_exp(entries, degree, c, table):
-    """q with T (1 + q(r)) = e^r T / c for |r| up to ln2 / entries: the argument's and the reference's remainders, each
-    up to half of that, add."""
-    bound = SLACK * math.log(2) / entries
+    """q with T (1 + q(r)) = e^r T / c for |r| <= remainder(entries)."""
+    bound = remainder(entries)
     target = f"(exp(x) / {c_hex(c)})"
     pieces = [(-bound, bound)]
     polynomial = fit(target, range(degree + 1), "SG", pieces, fixed="1")
@@ -181,14 +195,13 @@ def make_constants():
     measure() finds."""
     error16, c16, table16 = folded_table(16, 0.6, (-0.25, 0, 0.25))
     error8, c8, table8 = folded_table(8, 0.2, (0,))
-    e16d3 = table_exp(16, 3, c16, table16)
-    e16d4 = table_exp(16, 4, c16, table16)
-    e8 = table_exp(8, 4, c8, table8)
-    half = SLACK * math.log(2) / 2
+    e16 = table_exp(16, 3, c16, table16)
+    e8 = table_exp(8, 3, c8, table8)
+    e8_fine = table_exp(8, 4, c8, table8)
+    half = remainder(1)
     e1 = fit("exp(x)", range(2, 7), "SG", [(-half, half)], fixed="(1 + x)")
     inverse = fit("exp(-x)", range(1, 7), "D", [(-half, half)], fixed="1")
     tiny = 2.0**-30
-    unit = fit("(log(1 + x) / x)", range(1, 11), "SG", [(tiny, 1.0)], fixed="1")
     excess = fit("(log(1.5 + x) / (0.5 + x))", range(10), "SG", [(tiny - 0.5, 0.5)], fixed="1")
     excess.coefficients[0] -= 1
     log1p = fit("(log(1 + x) / x)", range(13), "D", [(-0.2501, -tiny), (tiny, 0.5001)])
@@ -207,25 +220,23 @@ def make_constants():
          e^r T / c = T + T q(r). The words are bits(T_k) - (k << 19) + (60 << 23): with t << 19 added, k being t's last
          four bits, they are T_k 2^(n + 60).""",
          define_table("SOFTFOCUS_EXP16_TABLE", table16, 19)),
-        (f"""q of degree 3 for it, |r| <= {SLACK} ln2/16: fpminimax (single); Q0 is the smallest with T_0 (1 + Q0) rounded
-         to exactly 1. Largest error of 1 + q relative to e^r / c: {power(e16d3.error)} (dirtyinfnorm). Measured, Horner:
-         {measured("exp16_d3")}.""",
-         define_polynomial("SOFTFOCUS_EXP16_Q", e16d3.coefficients, c_float)),
-        (f"""q of degree 4, the same range and method: {power(e16d4.error)}. Measured, Horner: {measured("exp16_d4")}.""",
-         define_polynomial("SOFTFOCUS_EXP16_D4_Q", e16d4.coefficients, c_float)),
+        (f"""q of degree 3 for it, |r| <= {steps(16)}: fpminimax (single); Q0 is the smallest with T_0 (1 + Q0) rounded
+         to exactly 1. Largest error of 1 + q relative to e^r / c: {power(e16.error)} (dirtyinfnorm). Measured, Horner:
+         {measured("exp16")}.""",
+         define_polynomial("SOFTFOCUS_EXP16_Q", e16.coefficients, c_float)),
         (f"""exp with a table of 8 entries, c = {c_hex(c8)} (worst entry: {error8:.3f} eta). The words are
          bits(T_k) - (k << 20) + (60 << 23), for t << 20.""",
          define_table("SOFTFOCUS_EXP8_TABLE", table8, 20)),
-        (f"""q of degree 4 for it, |r| <= {SLACK} ln2/8: fpminimax (single): {power(e8.error)} (dirtyinfnorm). Measured,
-         Horner: {measured("exp8_d4")}.""",
+        (f"""q of degree 3 for it, |r| <= {steps(8)}, by the same method: {power(e8.error)}. Measured, Horner:
+         {measured("exp8")}.""",
          define_polynomial("SOFTFOCUS_EXP8_Q", e8.coefficients, c_float)),
-        (f"""exp without a table, |r| <= {SLACK} ln2/2: e^r = 1 + q(r), q(r) = Q1 r + ... + Q6 r^6: fpminimax (single) with
-         Q1 = 1, so that e^0 is exactly 1. Largest relative error: {power(e1.error)} (dirtyinfnorm). Measured with
-         q = r + r^2 (Q2 + ...): with FMA {measured("exp1_fma")}; without, {measured("exp1_plain")}. Where ln2's low part
-         is subtracted once, for n_z - n_m, instead of from z and from m: [exp1_fma_joint_reduced] and
-         [exp1_plain_joint_reduced].""",
-         define_polynomial("SOFTFOCUS_EXP1_Q", e1.coefficients, c_float, first=1)),
-        (f"""exp(-r) in double, |r| <= {SLACK} ln2/2: fpminimax (double), degree 6, the first coefficient exactly 1. Largest
+        (f"""q of degree 4: {power(e8_fine.error)}. Measured, Horner: {measured("exp8_fine")}.""",
+         define_polynomial("SOFTFOCUS_EXP8_FINE_Q", e8_fine.coefficients, c_float)),
+        (f"""exp without a table, |r| <= {steps(1)}: e^r = 1 + q(r), q(r) = r + Q2 r^2 + ... + Q6 r^6, so that e^0 is
+         exactly 1: fpminimax (single). Largest relative error: {power(e1.error)} (dirtyinfnorm). Measured with
+         q = r + r^2 (Q2 + ...): with FMA {measured("exp1_fma")}; without, {measured("exp1_plain")}.""",
+         define_polynomial("SOFTFOCUS_EXP1_Q", e1.coefficients, c_float, first=2)),
+        (f"""exp(-r) in double, |r| <= {steps(1)}: fpminimax (double), degree 6, the first coefficient exactly 1. Largest
          relative error: {power(inverse.error)} (dirtyinfnorm).""",
          define_polynomial("SOFTFOCUS_EXP_INVERSE_", inverse.coefficients, c_hex)),
         ("""log2(e); ln2 in two parts for FMA, where the first product is exact within its fused subtraction; and in three
@@ -240,18 +251,17 @@ def make_constants():
          every float of [2^-30, 1], Horner: [log1p_excess_fma] ulp with FMA, [log1p_excess_plain] without.""",
          [define("SOFTFOCUS_LOG1P_EXCESS_CENTRE", "0.5f")]
          + define_polynomial("SOFTFOCUS_LOG1P_EXCESS_", excess.coefficients, c_float)),
-        (f"""The same in powers of E: log1p(E) / E for float E of [0, 1], the first coefficient exactly 1, so that
-         log1p(E) is E + E^2 p(E) with p's coefficients from _1 on: fpminimax (single), degree 10. Largest
-         relative error: {power(unit.error)}
-         (dirtyinfnorm). Measured over every float of [2^-30, 1], p by Horner: [log1p_unit_fma] ulp with FMA,
-         [log1p_unit_plain] without.""",
-         define_polynomial("SOFTFOCUS_LOG1P_UNIT_", unit.coefficients, c_float)),
         (f"""log1p(f) / f in double for 1 + f of [0.75, 1.5]: fpminimax (double), degree 12. Largest relative error:
          {power(log1p.error)} (dirtyinfnorm); measured for log1p(x) = k ln2 + log1p(f) over random x of [2^-60, 2^31]:
          [log1p_double].""",
          define_polynomial("SOFTFOCUS_LOG1P_", log1p.coefficients, c_hex)
          + [define("SOFTFOCUS_LN2_DOUBLE", c_hex(ln2))]),
     ]
+
+
+def steps(entries):
+    """remainder(entries), as a comment has it."""
+    return f"{past_half(entries)} ln2/{2 * entries}"
 
 
 # ---- Measuring -------------------------------------------------------------------------------------------------------
@@ -281,14 +291,14 @@ def spell_figure(name, figure):
 # ---- The file --------------------------------------------------------------------------------------------------------
 
 HEADER = """\
-/* The constants of exp and log1p. Used by kernels/math.h alone.
+/* The constants of exp and log1p. Used by kernels/math.h, and by scripts/measure_constants.c.
  *
  * Made by scripts/generate_constants.py, which has the methods; change it there. Its --check compares.
  *
- * Errors measured for exp are of e^(z - m) with z and m reduced each by itself, in ulp of the correctly rounded
- * result, rounded up: 'm = 0' is every float z of [-104, -2^-32]; 'any m' is 4e7 random draws with |m| < 32768,
- * z of [m - 128, m] (others are dropped), half of them with remainders of z and m near the ends of their range,
- * with opposite signs. e^0 is exactly 1 for every m drawn. */
+ * Errors measured for exp are of e^(z - m), what is left of m after its multiple of ln2 in a factor of its own, in ulp of
+ * the correctly rounded result, rounded up: 'm = 0' is every float z of [-128, -2^-32]; 'any m' is 4e7 random draws with
+ * |m| < 32768, z of [m - 128, m] (others are dropped), half of them with remainders of z and m near the ends of their
+ * range, with opposite signs. */
 #ifndef SOFTFOCUS_CONSTANTS_H
 #define SOFTFOCUS_CONSTANTS_H
 """
@@ -300,7 +310,7 @@ def render(sections, figures):
         for name, words in figures.items():
             comment = comment.replace(f"[{name}]", spell_figure(name, words[0]))
         comment = " ".join(comment.split())
-        comment = textwrap.fill(comment, 107, subsequent_indent=" * ", break_on_hyphens=False, break_long_words=False)
+        comment = textwrap.fill(comment, 118, subsequent_indent=" * ", break_on_hyphens=False, break_long_words=False)
         text += f"\n/* {comment} */\n" + "\n".join(lines) + "\n"
     return text + "\n#endif\n"
 

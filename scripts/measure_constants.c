@@ -14,18 +14,12 @@
 
 static const uint32_t exp16_table[16] = SOFTFOCUS_EXP16_TABLE;
 static const uint32_t exp8_table[8] = SOFTFOCUS_EXP8_TABLE;
-static const float exp16_q3[] = {SOFTFOCUS_EXP16_Q0, SOFTFOCUS_EXP16_Q1, SOFTFOCUS_EXP16_Q2,
-                                 SOFTFOCUS_EXP16_Q3};
-static const float exp16_q4[] = {SOFTFOCUS_EXP16_D4_Q0, SOFTFOCUS_EXP16_D4_Q1, SOFTFOCUS_EXP16_D4_Q2,
-                                 SOFTFOCUS_EXP16_D4_Q3, SOFTFOCUS_EXP16_D4_Q4};
-static const float exp8_q4[] = {SOFTFOCUS_EXP8_Q0, SOFTFOCUS_EXP8_Q1, SOFTFOCUS_EXP8_Q2, SOFTFOCUS_EXP8_Q3,
-                                SOFTFOCUS_EXP8_Q4};
+static const float exp16_q[] = {SOFTFOCUS_EXP16_Q0, SOFTFOCUS_EXP16_Q1, SOFTFOCUS_EXP16_Q2, SOFTFOCUS_EXP16_Q3};
+static const float exp8_q[] = {SOFTFOCUS_EXP8_Q0, SOFTFOCUS_EXP8_Q1, SOFTFOCUS_EXP8_Q2, SOFTFOCUS_EXP8_Q3};
+static const float exp8_fine_q[] = {SOFTFOCUS_EXP8_FINE_Q0, SOFTFOCUS_EXP8_FINE_Q1, SOFTFOCUS_EXP8_FINE_Q2,
+                                    SOFTFOCUS_EXP8_FINE_Q3, SOFTFOCUS_EXP8_FINE_Q4};
 static const float exp1_q[] = {SOFTFOCUS_EXP1_Q2, SOFTFOCUS_EXP1_Q3, SOFTFOCUS_EXP1_Q4, SOFTFOCUS_EXP1_Q5,
                                SOFTFOCUS_EXP1_Q6};
-static const float unit_p[] = {SOFTFOCUS_LOG1P_UNIT_1, SOFTFOCUS_LOG1P_UNIT_2, SOFTFOCUS_LOG1P_UNIT_3,
-                               SOFTFOCUS_LOG1P_UNIT_4, SOFTFOCUS_LOG1P_UNIT_5, SOFTFOCUS_LOG1P_UNIT_6,
-                               SOFTFOCUS_LOG1P_UNIT_7, SOFTFOCUS_LOG1P_UNIT_8, SOFTFOCUS_LOG1P_UNIT_9,
-                               SOFTFOCUS_LOG1P_UNIT_10};
 static const float excess_p[] = {SOFTFOCUS_LOG1P_EXCESS_0, SOFTFOCUS_LOG1P_EXCESS_1, SOFTFOCUS_LOG1P_EXCESS_2,
                                  SOFTFOCUS_LOG1P_EXCESS_3, SOFTFOCUS_LOG1P_EXCESS_4, SOFTFOCUS_LOG1P_EXCESS_5,
                                  SOFTFOCUS_LOG1P_EXCESS_6, SOFTFOCUS_LOG1P_EXCESS_7, SOFTFOCUS_LOG1P_EXCESS_8,
@@ -70,91 +64,73 @@ static inline float horner(mul_add *madd, const float *p, int count, float x)
     return sum;
 }
 
-/* ---- exp
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- exp */
 
-/* m = n ln2 + r; r_high is m - n times ln2's high part, which is exact. */
-typedef struct reference {
-    float m, n, r, r_high;
-} reference;
-
-static inline float high_remainder(float z, float n, int fused)
-{
-    return fused ? fmaf(-n, SOFTFOCUS_LN2_FMA_HI, z) : (z - n * SOFTFOCUS_LN2_1) - n * SOFTFOCUS_LN2_2;
-}
-
-static inline float less_low_part(float r_high, float n, int fused)
-{
-    return fused ? fmaf(-n, SOFTFOCUS_LN2_FMA_LO, r_high) : r_high - n * SOFTFOCUS_LN2_3;
-}
-
+/* z - n ln2 */
 static inline float remainder_of(float z, float n, int fused)
 {
-    return less_low_part(high_remainder(z, n, fused), n, fused);
+    if (fused)
+        return fmaf(-n, SOFTFOCUS_LN2_FMA_LO, fmaf(-n, SOFTFOCUS_LN2_FMA_HI, z));
+    return ((z - n * SOFTFOCUS_LN2_1) - n * SOFTFOCUS_LN2_2) - n * SOFTFOCUS_LN2_3;
 }
 
-/* A float near `round` has 2^-bits as its last place, so adding it rounds to multiples of that: round is
- * 1.5 2^(23 - bits), bits 0 without a table. */
-static inline reference make_reference(float m, float round, int fused)
+/* A version of exp; bits 0: without a table. */
+typedef struct exp_version {
+    const char *at_zero, *reduced; /* the figures' names */
+    int fused, bits;
+    const uint32_t *table;
+    const float *q;
+    int count;
+} exp_version;
+
+/* A float of this size has 2^-bits as its last place, so adding it rounds to multiples of that. */
+static inline float round_of(exp_version version)
 {
-    float n = (fused ? fmaf(m, SOFTFOCUS_LOG2E, round) : m * SOFTFOCUS_LOG2E + round) - round;
-    return (reference){m, n, remainder_of(m, n, fused), high_remainder(m, n, fused)};
+    return 1.5f * (float)(1 << (23 - version.bits));
 }
 
-static inline float table_exp(float z, float m, const uint32_t *table, int bits, const float *q, int count)
+static inline float multiple_of(exp_version version, float m)
 {
-    float round = 1.5f * (float)(1 << (23 - bits));
-    reference ref = make_reference(m, round, 1);
-    round -= ref.n;
-    float t = fmaf(z, SOFTFOCUS_LOG2E, round);
-    float r = remainder_of(z, t - round, 1) - ref.r;
-    uint32_t index = bits_of(t) & ((1u << bits) - 1);
-    float scale = float_of(table[index] + (bits_of(t) << (23 - bits)));
-    return fmaf(scale, horner(mul_add_fused, q, count, r), scale);
+    mul_add *madd = version.fused ? mul_add_fused : mul_add_plain;
+    return madd(m, SOFTFOCUS_LOG2E, round_of(version)) - round_of(version);
 }
 
-/* `joint`: ln2's low part is subtracted once, for n_z - n_m, which saves two roundings and costs an addition.
- */
-static inline float plain_exp(float z, float m, int fused, int joint)
+/* exp_based: 2^60 e^(z - m), but for what is left of m */
+static inline float exp_based(exp_version version, float z, float m)
 {
-    const float round = 0x1.8p23f;
-    mul_add *madd = fused ? mul_add_fused : mul_add_plain;
-    reference ref = make_reference(m, round, fused);
-    float t = madd(z - ref.m, SOFTFOCUS_LOG2E, round);
-    float change = t - round, n = change + ref.n;
-    float r = joint ? less_low_part(high_remainder(z, n, fused) - ref.r_high, change, fused)
-                    : remainder_of(z, n, fused) - ref.r;
-    float scale = float_of((bits_of(t) << 23) + (187u << 23)); /* 2^(change + 60) */
-    float q = madd(r * r, horner(madd, exp1_q, COUNT(exp1_q), r), r);
+    mul_add *madd = version.fused ? mul_add_fused : mul_add_plain;
+    float round = round_of(version) - multiple_of(version, m), t = madd(z, SOFTFOCUS_LOG2E, round);
+    float r = remainder_of(z, t - round, version.fused);
+    float q = horner(madd, version.q, version.count, r);
+    if (version.bits == 0) {
+        float scale = float_of((bits_of(t) << 23) + (187u << 23)); /* 2^60 times that of t */
+        return madd(scale, madd(r * r, q, r), scale);
+    }
+    uint32_t entry = version.table[bits_of(t) & ((1u << version.bits) - 1)];
+    float scale = float_of(entry + (bits_of(t) << (23 - version.bits)));
     return madd(scale, q, scale);
 }
 
-enum exp_version { EXP16_D3, EXP16_D4, EXP8_D4, EXP1_FMA, EXP1_FMA_JOINT, EXP1_PLAIN, EXP1_PLAIN_JOINT };
-
-/* e^(z - m) 2^60 */
-static inline float evaluate(enum exp_version version, float z, float m)
+/* exp_unit: e^-r, r what is left of m */
+static inline double exp_unit(exp_version version, float m)
 {
-    switch (version) {
-    case EXP16_D3:
-        return table_exp(z, m, exp16_table, 4, exp16_q3, COUNT(exp16_q3));
-    case EXP16_D4:
-        return table_exp(z, m, exp16_table, 4, exp16_q4, COUNT(exp16_q4));
-    case EXP8_D4:
-        return table_exp(z, m, exp8_table, 3, exp8_q4, COUNT(exp8_q4));
-    case EXP1_FMA:
-        return plain_exp(z, m, 1, 0);
-    case EXP1_FMA_JOINT:
-        return plain_exp(z, m, 1, 1);
-    case EXP1_PLAIN:
-        return plain_exp(z, m, 0, 0);
-    default:
-        return plain_exp(z, m, 0, 1);
+    mul_add *madd = version.fused ? mul_add_fused : mul_add_plain;
+    float r = remainder_of(m, multiple_of(version, m), version.fused), q = 1.0f / 24;
+    if (version.bits == 0) {
+        q = madd(-r, 1.0f / 5040, (r * r) * (1.0f / 40320));
+        q = madd(r, madd(r, q + 1.0f / 720, -1.0f / 120), 1.0f / 24);
     }
+    q = madd(r, madd(r, q, -1.0f / 6), 0.5f);
+    return 1 + (version.bits ? (double)madd(r * r, q, -r) : (double)((r * r) * q) - (double)r);
 }
 
-/* ---- Errors
- * -------------------------------------------------------------------------------------------------------- */
+/* e^(z - m) 2^60 */
+static inline double evaluate(exp_version version, float z, float m)
+{
+    return (double)exp_based(version, z, m) * exp_unit(version, m);
+}
+
+/* ---- Errors */
 
 typedef struct worst {
     double error, x, m;
@@ -191,30 +167,28 @@ static double either_sign(double x)
     return uniform() < 0.5 ? -x : x;
 }
 
-static inline void exp_sample(enum exp_version version, float m, float z, worst *w)
+static inline void exp_sample(exp_version version, float m, float z, worst *w)
 {
     double d = (double)z - (double)m;
     if (d < -128 || d > 0)
         return;
-    float e = evaluate(version, z, m);
-    note(w, ulp_error((double)e * 0x1p-60, exp(d)), z, m);
+    note(w, ulp_error(evaluate(version, z, m) * 0x1p-60, exp(d)), z, m);
 }
 
-/* m = 0 and every float z of [-104, -2^-32]. */
-static inline worst exp_at_zero(enum exp_version version)
+/* m = 0 and every float z of [-128, -2^-32]. */
+static inline worst exp_at_zero(exp_version version)
 {
     worst w = {0, 0, 0};
-    for (uint32_t bits = bits_of(-0x1p-32f); bits <= bits_of(-104.0f); bits++)
+    for (uint32_t bits = bits_of(-0x1p-32f); bits <= bits_of(-128.0f); bits++)
         exp_sample(version, 0, float_of(bits), &w);
     return w;
 }
 
 /* Random m of |m| < 32768 and z of [m - 128, m], sizes both even and even in the logarithm; and pairs whose
- * remainders are nearly as large as they get, with opposite signs, so that r reaches the ends of its range.
- */
-static inline worst exp_reduced(enum exp_version version, uint32_t samples)
+ * remainders are nearly as large as they get, with opposite signs. */
+static inline worst exp_reduced(exp_version version, uint32_t samples)
 {
-    const double step = log(2) / (version <= EXP16_D4 ? 16 : version == EXP8_D4 ? 8 : 1);
+    const double step = log(2) / (1 << version.bits);
     worst w = {0, 0, 0};
     random_state = 1;
     for (uint32_t i = 0; i < samples; i++) {
@@ -227,21 +201,17 @@ static inline worst exp_reduced(enum exp_version version, uint32_t samples)
             z = (floor(z / step) - edge) * step;
         }
         exp_sample(version, (float)m, (float)z, &w);
-        if (evaluate(version, (float)m, (float)m) != 0x1p60f)
-            note(&w, INFINITY, m, m); /* e^0 must be exactly 1 */
     }
     return w;
 }
 
-/* log1p over every float of [2^-30, 1], in both forms. */
-static inline worst log1p_unit(mul_add *madd, int centred)
+/* log1p over every float of [2^-30, 1]. */
+static inline worst log1p_excess(mul_add *madd)
 {
     worst w = {0, 0, 0};
     for (uint32_t bits = bits_of(0x1p-30f); bits <= bits_of(1.0f); bits++) {
         float x = float_of(bits);
-        float y = centred
-                      ? madd(x, horner(madd, excess_p, COUNT(excess_p), x - SOFTFOCUS_LOG1P_EXCESS_CENTRE), x)
-                      : madd(x * x, horner(madd, unit_p, COUNT(unit_p), x), x);
+        float y = madd(x, horner(madd, excess_p, COUNT(excess_p), x - SOFTFOCUS_LOG1P_EXCESS_CENTRE), x);
         note(&w, ulp_error(y, log1p(x)), x, 0);
     }
     return w;
@@ -272,25 +242,21 @@ static void print(const char *name, worst w)
 }
 
 /* Called with constants and inlined, so that each version gets loops of its own. */
-static inline void measure_exp(enum exp_version version, const char *at_zero, const char *reduced)
+static inline void measure_exp(exp_version version)
 {
-    print(at_zero, exp_at_zero(version));
-    print(reduced, exp_reduced(version, 40000000));
+    print(version.at_zero, exp_at_zero(version));
+    print(version.reduced, exp_reduced(version, 40000000));
 }
 
 int main(void)
 {
-    measure_exp(EXP16_D3, "exp16_d3_at_zero", "exp16_d3_reduced");
-    measure_exp(EXP16_D4, "exp16_d4_at_zero", "exp16_d4_reduced");
-    measure_exp(EXP8_D4, "exp8_d4_at_zero", "exp8_d4_reduced");
-    measure_exp(EXP1_FMA, "exp1_fma_at_zero", "exp1_fma_reduced");
-    measure_exp(EXP1_FMA_JOINT, "exp1_fma_joint_at_zero", "exp1_fma_joint_reduced");
-    measure_exp(EXP1_PLAIN, "exp1_plain_at_zero", "exp1_plain_reduced");
-    measure_exp(EXP1_PLAIN_JOINT, "exp1_plain_joint_at_zero", "exp1_plain_joint_reduced");
-    print("log1p_excess_fma", log1p_unit(mul_add_fused, 1));
-    print("log1p_excess_plain", log1p_unit(mul_add_plain, 1));
-    print("log1p_unit_fma", log1p_unit(mul_add_fused, 0));
-    print("log1p_unit_plain", log1p_unit(mul_add_plain, 0));
+    measure_exp((exp_version){"exp16_at_zero", "exp16_reduced", 1, 4, exp16_table, exp16_q, COUNT(exp16_q)});
+    measure_exp((exp_version){"exp8_at_zero", "exp8_reduced", 1, 3, exp8_table, exp8_q, COUNT(exp8_q)});
+    measure_exp((exp_version){"exp8_fine_at_zero", "exp8_fine_reduced", 1, 3, exp8_table, exp8_fine_q, COUNT(exp8_fine_q)});
+    measure_exp((exp_version){"exp1_fma_at_zero", "exp1_fma_reduced", 1, 0, NULL, exp1_q, COUNT(exp1_q)});
+    measure_exp((exp_version){"exp1_plain_at_zero", "exp1_plain_reduced", 0, 0, NULL, exp1_q, COUNT(exp1_q)});
+    print("log1p_excess_fma", log1p_excess(mul_add_fused));
+    print("log1p_excess_plain", log1p_excess(mul_add_plain));
     print("log1p_double", log1p_double(4000000));
     return 0;
 }

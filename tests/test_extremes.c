@@ -242,6 +242,39 @@ static void extreme_gamma(const softfocus_test *test)
     }
 }
 
+/* A target at -inf has an infinite loss and a gradient of -1, whatever the others' sum is rounded to, and whatever gamma. */
+static void impossible_targets(const softfocus_test *test)
+{
+    enum { POSITIONS = 33 };
+    static const double gammas[] = {0.5, 2.0, 1e9, 1e18, DBL_MAX};
+    float logits[POSITIONS * 40], grad[POSITIONS * 40], loss[POSITIONS];
+    int32_t index[POSITIONS];
+    softfocus_context context = softfocus_test_context(test->isa);
+    softfocus_focal_options options = softfocus_focal_defaults();
+    softfocus_targets targets = softfocus_index_targets(index, SOFTFOCUS_I32);
+    options.reduction = SOFTFOCUS_NONE;
+    options.alpha = -1.0;
+    for (size_t k = 0; k < 2 * 39 * COUNT(gammas); k++) {
+        size_t classes = 2 + k / 2 % 39, inner = k % 2 ? POSITIONS : 1;
+        softfocus_tensor z = softfocus_tensor_contiguous_const(logits, SOFTFOCUS_F32, POSITIONS / inner, classes, inner);
+        softfocus_tensor g = softfocus_tensor_contiguous(grad, SOFTFOCUS_F32, POSITIONS / inner, classes, inner);
+        options.gamma = gammas[k / (2 * 39)];
+        for (size_t i = 0; i < POSITIONS; i++)
+            index[i] = (int32_t)(i % classes);
+        for (size_t i = 0; i < POSITIONS; i++)
+            for (size_t c = 0; c < classes; c++)
+                logits[inner == 1 ? i * classes + c : c * POSITIONS + i] =
+                    c == (size_t)index[i] ? -INFINITY : 0.37f * (float)((c + i) % 11);
+        softfocus_test_expect_ok(softfocus_softmax_focal_loss(&context, &z, &targets, &options, loss, &g));
+        for (size_t i = 0; i < POSITIONS; i++) {
+            size_t c = (size_t)index[i], e = inner == 1 ? i * classes + c : c * POSITIONS + i;
+            if (loss[i] != INFINITY)
+                softfocus_test_fail("gamma %g, %zu classes: loss %zu is %g", options.gamma, classes, i, (double)loss[i]);
+            expect_near("gradient", e, grad[e], -1.0, 0.0);
+        }
+    }
+}
+
 /* A NaN at the target, which no sum has, makes a search for the maximum forget what came before it in its lane; and exp
    of a logit so far above the maximum that was found makes anything of it, negative numbers included. */
 static void nan_at_target(const softfocus_test *test)
@@ -549,6 +582,7 @@ void softfocus_add_extremes_tests(void)
         {"sigmoid_focal_loss", "large_normalizer", large_normalizer},
         {"sigmoid_focal_loss", "small_normalizer", small_normalizer},
         {"softmax_focal_loss", "extreme_gamma", extreme_gamma},
+        {"softmax_focal_loss", "impossible_targets", impossible_targets},
         {"softmax_focal_loss", "nan_at_target", nan_at_target},
         {"softmax_focal_loss", "extreme_weights", extreme_weights},
         {"log_softmax", "masked_classes", masked_classes},

@@ -96,6 +96,7 @@ SOFTFOCUS_INLINE void count_word(enum softfocus_word word) { softfocus_words[wor
 #define vf_abs(...) UNLESS_SAME_1(vf_abs, __VA_ARGS__)
 #define vf_minus_abs(...) UNLESS_SAME_1(vf_minus_abs, __VA_ARGS__)
 #define vf_xor(...) UNLESS_SAME_2(vf_xor, __VA_ARGS__)
+#define vf_or(...) UNLESS_SAME_2(vf_or, __VA_ARGS__)
 #define vf_reduce_max(...) UNLESS_SAME_1(vf_reduce_max, __VA_ARGS__)
 #define vi_add(...) UNLESS_SAME_2(vi_add, __VA_ARGS__)
 #define vf_from_positive_bits(...) UNLESS_SAME_1(vf_from_positive_bits, __VA_ARGS__)

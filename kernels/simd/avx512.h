@@ -44,6 +44,7 @@ SOFTFOCUS_INLINE vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 SOFTFOCUS_INLINE vf vf_abs(vf a) { return _mm512_abs_ps(a); }
 SOFTFOCUS_INLINE vf vf_minus_abs(vf a) { return _mm512_or_ps(_mm512_set1_ps(-0.0f), a); }
 SOFTFOCUS_INLINE vf vf_xor(vf a, vf b) { return _mm512_xor_ps(a, b); }
+SOFTFOCUS_INLINE vf vf_or(vf a, vf b) { return _mm512_or_ps(a, b); }
 SOFTFOCUS_INLINE float vf_reduce_max(vf a) { return _mm512_reduce_max_ps(a); }
 
 /* ---- Integers and bits */

@@ -40,6 +40,10 @@ SOFTFOCUS_INLINE vf vf_xor(vf a, vf b)
 {
     return vreinterpretq_f32_s32(veorq_s32(vreinterpretq_s32_f32(a), vreinterpretq_s32_f32(b)));
 }
+SOFTFOCUS_INLINE vf vf_or(vf a, vf b)
+{
+    return vreinterpretq_f32_s32(vorrq_s32(vreinterpretq_s32_f32(a), vreinterpretq_s32_f32(b)));
+}
 SOFTFOCUS_INLINE float vf_reduce_max(vf a) { return vmaxvq_f32(a); }
 
 /* ---- Integers and bits */

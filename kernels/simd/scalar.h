@@ -99,6 +99,7 @@ SOFTFOCUS_INLINE vf vf_from_bits(vi a)
 }
 SOFTFOCUS_INLINE vf vf_from_positive_bits(vi a) { return vf_from_bits(a > 0 ? a : 0); } /* 0 where a is negative */
 SOFTFOCUS_INLINE vf vf_xor(vf a, vf b) { return vf_from_bits(vf_bits(a) ^ vf_bits(b)); }
+SOFTFOCUS_INLINE vf vf_or(vf a, vf b) { return vf_from_bits(vf_bits(a) | vf_bits(b)); }
 
 /* ---- Masks: comparisons with NaN are false */
 SOFTFOCUS_INLINE vm vm_first(size_t n) { return n > 0; } /* the first n lanes, n <= VF_LANES */

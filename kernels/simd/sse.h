@@ -37,6 +37,7 @@ SOFTFOCUS_INLINE vf vf_min(vf a, vf b) { return _mm_min_ps(a, b); }
 SOFTFOCUS_INLINE vf vf_abs(vf a) { return _mm_andnot_ps(_mm_set1_ps(-0.0f), a); }
 SOFTFOCUS_INLINE vf vf_minus_abs(vf a) { return _mm_or_ps(_mm_set1_ps(-0.0f), a); }
 SOFTFOCUS_INLINE vf vf_xor(vf a, vf b) { return _mm_xor_ps(a, b); }
+SOFTFOCUS_INLINE vf vf_or(vf a, vf b) { return _mm_or_ps(a, b); }
 SOFTFOCUS_INLINE float vf_reduce_max(vf a)
 {
     a = _mm_max_ps(a, _mm_movehl_ps(a, a));
