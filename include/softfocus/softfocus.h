@@ -92,6 +92,7 @@ static inline softfocus_error softfocus_error_defaults(void)
 /* An instruction set that this build has kernels for. Constants, best first. */
 typedef struct softfocus_isa softfocus_isa;
 
+/* How many there are. */
 SOFTFOCUS_API size_t softfocus_isa_count(void);
 /* The i-th, best first; NULL past the end. */
 SOFTFOCUS_API const softfocus_isa *softfocus_isa_at(size_t i);
@@ -102,19 +103,24 @@ SOFTFOCUS_API const char *softfocus_isa_name(const softfocus_isa *isa);
 /* 1 if this CPU and its OS support it, else 0 (0 for NULL). */
 SOFTFOCUS_API int softfocus_isa_supported(const softfocus_isa *isa);
 /* What a call without an ISA of its own uses: the best supported one, or the one that the environment variable
-   SOFTFOCUS_ISA named when the default was first needed, if that one is supported. A name that is unknown or not
-   supported changes nothing. */
+   SOFTFOCUS_ISA names, if that one is supported. The variable is read once, by the first call of a kernel, of this function
+   or of softfocus_isa_supported. A name that is unknown or not supported changes nothing. */
 SOFTFOCUS_API const softfocus_isa *softfocus_isa_default(void);
 
 /* ---- Context: who runs a call ------------------------------------------------------------------------------------ */
 
 /* NULL in place of a context: the default ISA, on the calling thread.
    parallel_for calls task(argument, i) exactly once for each i < count, in any order, on any threads, and returns when
-   all are done. count may exceed `threads`. A call of the library may use it several times, one after the other: two or
-   three times for each row that threads share. The library creates no thread of its own. */
+   all are done; it must not leave by an exception or longjmp. count may exceed `threads`. A call of the library may use it
+   several times, one after the other: two or three times for each row that threads share. The library creates no thread of
+   its own.
+   In this struct, in softfocus_targets and in softfocus_focal_options, `size` is the size of the struct that the caller was
+   compiled with; *_defaults, softfocus_index_targets and softfocus_dense_targets set it. Below that of version 1, or above
+   the library's own: STRUCT_SIZE. Fields that a later version appends have their defaults for callers without them. */
 typedef struct softfocus_context {
     size_t size;
     const softfocus_isa *isa; /* NULL: the default */
+    /* NULL: all on the calling thread, whatever `threads` is */
     void (*parallel_for)(void *pool, size_t count, void (*task)(void *argument, size_t index), void *argument);
     void *pool;               /* handed to parallel_for */
     size_t threads;           /* tasks worth having at once; 0 or 1: all on the calling thread */
@@ -135,6 +141,7 @@ static inline softfocus_context softfocus_context_defaults(void)
 
 /* ---- Tensors ----------------------------------------------------------------------------------------------------- */
 
+/* Of a tensor's elements. This version computes on F32; the others answer UNSUPPORTED. */
 typedef enum softfocus_dtype { SOFTFOCUS_F32 = 0, SOFTFOCUS_F64 = 1, SOFTFOCUS_BF16 = 2, SOFTFOCUS_F16 = 3 } softfocus_dtype;
 
 /* A tensor seen as [outer, classes, inner], strides in elements. A matrix of rows has inner = 1; NCHW is
@@ -142,7 +149,9 @@ typedef enum softfocus_dtype { SOFTFOCUS_F32 = 0, SOFTFOCUS_F64 = 1, SOFTFOCUS_B
    Element (o, c, i) lies at data + o * outer_stride + c * class_stride + i * inner_stride. Strides may be negative; a
    tensor must not overlap itself: sorted by magnitude, each stride exceeds the extent of what lies below it (an axis of
    length 1 may have any stride). Data need no alignment beyond the element's own. outer or inner of 0 is an empty
-   tensor (data may then be NULL); classes of 0 is an error. This struct never grows. */
+   tensor (data may then be NULL); classes of 0 is an error. Two tensors overlap if they share an element; where their
+   strides differ, or one of them is a table such as loss or class_weight, if the ranges of their addresses do, even where
+   one lies in the other's gaps. This struct never grows. */
 typedef struct softfocus_tensor {
     void *data; /* inputs are never written */
     softfocus_dtype dtype;
@@ -187,8 +196,9 @@ static inline softfocus_tensor softfocus_tensor_contiguous_const(const void *dat
  * In place: log_probs may be logits (same data and strides); any other overlap is an error.
  * Special values: -inf gives -inf; a position that holds NaN or +inf, or -inf alone, becomes NaN whole.
  * Accuracy: at most 3 ulp for any input, entries near 0 (probability near 1) and subnormal results included.
- * Threads: positions are split over context->parallel_for. Where there is one, or no more than a quarter of the threads, so
- *     is each row of contiguous classes: 131072 to 1048576 of them, where there are n rows from 65536 (n + 1) on.
+ * Threads: positions are split over context->parallel_for. Threads also share single rows of contiguous classes where there
+ *     are few rows: n of them are shared if n is 1, or at most a quarter of `threads`, and if they have at least
+ *     65536 (n + 1) classes, and at most 1048576.
  * Errors: NULL_POINTER, STRUCT_SIZE, SHAPE, STRIDE, OVERLAP, DTYPE, ISA, UNSUPPORTED.
  * As torch.nn.functional.log_softmax. */
 SOFTFOCUS_API softfocus_status softfocus_log_softmax(const softfocus_context *context, const softfocus_tensor *logits,
@@ -200,7 +210,9 @@ SOFTFOCUS_API softfocus_status softfocus_log_softmax(const softfocus_context *co
  * log_probs, grad_log_probs, grad_logits: same shape and dtype (F32 here), any strides. log_probs holds what
  * softfocus_log_softmax wrote: values <= 0.
  * In place: grad_logits may be log_probs or grad_log_probs; any other overlap is an error.
- * Accuracy: |error| <= 4 * 2^-24 * (|g_c| + p_c * sum_k |g_k|), or 2^-149 where that is less; the difference cancels by
+ * Special values: log_probs of -inf is a probability of 0; above 0 it counts as 0, a probability of 1. NaN in log_probs
+ *     gives NaN at its own element, NaN in grad_log_probs at all of its position.
+ * Accuracy: |error| <= 4 * 2^-24 * (|g_c| + p_c * sum_k |g_k|), or 2^-149 where that is more; the difference cancels by
  *     nature. It holds for |g| below 2^124 (sums of larger ones may overflow), and for p of 2^-184 and more or a sum of g up
  *     to 2^35: smaller p count as 0.
  * Threads and errors as softfocus_log_softmax. As torch's _log_softmax_backward_data. */
@@ -211,6 +223,7 @@ SOFTFOCUS_API softfocus_status softfocus_log_softmax_backward(const softfocus_co
 
 /* ---- Targets and options of the losses --------------------------------------------------------------------------- */
 
+/* Of class indices: int32_t or int64_t. */
 typedef enum softfocus_index_type { SOFTFOCUS_I32 = 0, SOFTFOCUS_I64 = 1 } softfocus_index_type;
 
 /* What is true: a class index per position ([outer, inner], contiguous, aligned to the index type), or a tensor of the
@@ -223,6 +236,7 @@ typedef struct softfocus_targets {
     softfocus_tensor dense;
 } softfocus_targets;
 
+/* A class index per position. */
 static inline softfocus_targets softfocus_index_targets(const void *index, softfocus_index_type type)
 {
     softfocus_targets targets;
@@ -233,6 +247,7 @@ static inline softfocus_targets softfocus_index_targets(const void *index, softf
     return targets;
 }
 
+/* A value per element. */
 static inline softfocus_targets softfocus_dense_targets(softfocus_tensor dense)
 {
     softfocus_targets targets = softfocus_index_targets(SOFTFOCUS_NULL, SOFTFOCUS_I32);
@@ -240,6 +255,8 @@ static inline softfocus_targets softfocus_dense_targets(softfocus_tensor dense)
     return targets;
 }
 
+/* What becomes of the losses of the positions (sigmoid: of the elements): NONE, each is an output; MEAN and SUM, one value
+   is, see the functions. */
 typedef enum softfocus_reduction { SOFTFOCUS_NONE = 0, SOFTFOCUS_MEAN = 1, SOFTFOCUS_SUM = 2 } softfocus_reduction;
 
 typedef struct softfocus_focal_options {
@@ -288,7 +305,8 @@ static inline softfocus_focal_options softfocus_focal_defaults(void)
  * options: NULL for softfocus_focal_defaults().
  * loss: contiguous F32; NONE: [outer, inner] values; MEAN or SUM: one value. MEAN divides by the sum of class_weight[t]
  *     over the positions that are not ignored (without class_weight: by their number), or by options->normalizer where it
- *     is > 0. Nothing left to average: loss NaN, gradients 0 (NaN where a logit makes its position NaN).
+ *     is > 0. Nothing left to average: loss NaN (by a normalizer: 0), gradients 0 (NaN where a logit makes its position
+ *     NaN).
  * grad: NULL, or [outer, classes, inner], F32, any strides: d(reduced loss) / d(logits) (NONE: as if the gradient from
  *     above were 1).
  * In place: grad may be logits; any other overlap of loss or grad with anything is an error.
