@@ -1,5 +1,4 @@
-/* The smallest use of softfocus: focal loss and its gradient for 4 rows of 3 classes. README.md shows it; the
- * test example-minimal holds what it prints against expected.txt. */
+/* The smallest use of softfocus: focal loss and its gradient for 4 rows of 3 classes. */
 #include <stdio.h>
 #include <softfocus/softfocus.h>
 

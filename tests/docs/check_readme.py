@@ -3,8 +3,9 @@
 
     check_readme.py SOURCE_DIR C_COMPILER…
 
-The example is the file it names, to the byte; the other C block compiles; each linked file and each script that
-is named exists; and the markers that scripts/update-readme.py looks for are there, with a table in between.
+The example is the file it names, to the byte, and what it prints is what the test example-minimal expects; the other
+C block compiles; each linked file and each script that is named exists; and the markers that scripts/update-readme.py
+looks for are there, with a table in between.
 """
 import pathlib
 import re
@@ -29,6 +30,8 @@ blocks = [text for language, text in FENCE.findall(readme) if language == "c"]
 example = (source / "examples/minimal/minimal.c").read_text()
 check(len(blocks) == 2, f"two blocks of C are expected, not {len(blocks)}")
 check(example in blocks, "no block of C is examples/minimal/minimal.c")
+output = (source / "examples/minimal/expected.txt").read_text()
+check(f"\n```\n{output}```\n" in readme, "what the example prints is not examples/minimal/expected.txt")
 
 # The other block: declarations, then statements after /* … */.
 for block in blocks:
