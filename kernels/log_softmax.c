@@ -5,19 +5,19 @@
  * so that it is right for logits of any size (with one float for both, logits around 1e8 lose the logarithm). */
 #include "kernels/softmax.h"
 
-struct normalizer {
+struct log_sum_exp {
     vf high, low;
 };
 
 /* From log1p(R). */
-SOFTFOCUS_INLINE struct normalizer normalizer(vf max, vd log)
+SOFTFOCUS_INLINE struct log_sum_exp log_sum_exp(vf max, vd log)
 {
     vd m = vd_widen(max);
-    struct normalizer norm;
+    struct log_sum_exp lse;
     /* In a row the order of additions may differ with the rows beside it, too. */
-    norm.high = one_nan(vd_narrow(vd_add(m, log)));
-    norm.low = vd_narrow(vd_add(vd_sub(m, vd_widen(norm.high)), log));
-    return norm;
+    lse.high = one_nan(vd_narrow(vd_add(m, log)));
+    lse.low = vd_narrow(vd_add(vd_sub(m, vd_widen(lse.high)), log));
+    return lse;
 }
 
 /* R, as rest_of has it, rounded to 2^-160. What is too far down leaves less of it, up to 2^22 classes (EXP_ADDENDS_DEPTH),
@@ -190,13 +190,13 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
             write_rows(plan, last, peaks.count);
         vd sums = reduce_add_rows(rest, peaks.count);
         vd others = others_of(peaks.maxima.max, sums, peaks.maxima.unit, vd_load(again));
-        struct normalizer norm = normalizer(peaks.maxima.max, vd_log1p(others));
+        struct log_sum_exp lse = log_sum_exp(peaks.maxima.max, vd_log1p(others));
         keep_last(last.high, last.count);
         keep_last(last.low, last.count);
         last.inner = inner;
         last.count = peaks.count;
-        vf_store(last.high + FIRST_PLACE, norm.high);
-        vf_store(last.low + FIRST_PLACE, norm.low);
+        vf_store(last.high + FIRST_PLACE, lse.high);
+        vf_store(last.low + FIRST_PLACE, lse.low);
     }
     if (streams)
         vf_stream_end();
@@ -250,12 +250,12 @@ union columns_memory {
     struct {
         real tiles[2][TILE_SIZE + TILE_SLACK];
         struct column of[BATCH_VECTORS];
-        struct normalizer sums[2][BATCH_VECTORS];
+        struct log_sum_exp sums[2][BATCH_VECTORS];
     } tiled;
     struct {
         real tiles[2][PART_TILE];
         struct column of[WIDE_BATCH_VECTORS];
-        struct normalizer sums[WIDE_BATCH_VECTORS];
+        struct log_sum_exp sums[WIDE_BATCH_VECTORS];
     } wide;
 };
 
@@ -268,9 +268,9 @@ SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
 
 SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf z, vf none, size_t class, size_t v, enum form form)
 {
-    const struct normalizer *norms = opaque;
+    const struct log_sum_exp *lse = opaque;
     (void)none, (void)class, (void)form;
-    return vf_sub(vf_sub(z, norms[v].high), norms[v].low);
+    return vf_sub(vf_sub(z, lse[v].high), lse[v].low);
 }
 
 /* From the block of the first classes. */
@@ -318,7 +318,7 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
 {
     struct columns_state *state = opaque;
     struct column *of = state->of;
-    struct normalizer *norms = sums;
+    struct log_sum_exp *lse = sums;
     vd none = vd_set1(0.0);
     /* Step by step, as one vector after the other is a chain of which a CPU overlaps two or three: 1.05 to 1.35 times as
        fast at 2 to 8 classes. */
@@ -331,7 +331,7 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
     for (size_t v = 0; v < batch->vectors; v++)
         of[v].rest = vd_log1p(of[v].rest);
     for (size_t v = 0; v < batch->vectors; v++)
-        norms[v] = normalizer(of[v].largest, of[v].rest);
+        lse[v] = log_sum_exp(of[v].largest, of[v].rest);
 }
 
 SOFTFOCUS_SELDOM void exchange_all(struct exchange exchange) { exchange_rest(exchange, 0, finish_column); }
@@ -342,7 +342,7 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_args *args, siz
     static const struct column_kernel kernel = {.passes = 2,
                                                 .two = 0,
                                                 .hides_from = SIZE_MAX,
-                                                .sum_size = sizeof(struct normalizer),
+                                                .sum_size = sizeof(struct log_sum_exp),
                                                 .begin = begin_columns,
                                                 .take = take_columns,
                                                 .is_enough = is_enough,

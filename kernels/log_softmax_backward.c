@@ -5,7 +5,7 @@
 /* What p comes from, and what it is multiplied by, to be -p * sum g. p alone may be below what a float has where the product
    is not, so that exp gives 2^60 p, and the sum is lowered by as much. But a small sum would then be below what a float has:
    there exp gives p, and 0 where that is below 2^-126, since the product is 0, too. */
-struct weights {
+struct gradient_terms {
     vf floor, round; /* of exp_base */
     vf minus_sum;
 };
@@ -14,18 +14,18 @@ struct weights {
 #define PLAIN_ROUND (EXP_ROUND - 60.0f)                /* exp_base's, for p itself, */
 #define PLAIN_DEPTH (VF_HAS_MASKS ? 87.0f : EXP_DEPTH) /* and how far down that goes: exp(-87) is 2^-125.5 */
 
-SOFTFOCUS_INLINE struct weights row_weights(double sum)
+SOFTFOCUS_INLINE struct gradient_terms row_terms(double sum)
 {
     if (__builtin_expect(__builtin_fabs(sum) < SMALL_SUM, 0))
-        return (struct weights){vf_set1(-PLAIN_DEPTH), vf_set1(PLAIN_ROUND), vf_set1((float)-sum)};
-    return (struct weights){vf_set1(-EXP_DEPTH), vf_set1(EXP_ROUND), vf_set1((float)(-sum * EXP_SCALE_INVERSE))};
+        return (struct gradient_terms){vf_set1(-PLAIN_DEPTH), vf_set1(PLAIN_ROUND), vf_set1((float)-sum)};
+    return (struct gradient_terms){vf_set1(-EXP_DEPTH), vf_set1(EXP_ROUND), vf_set1((float)(-sum * EXP_SCALE_INVERSE))};
 }
 
 /* exp needs its argument <= 0; what rounding (or another library) left above counts as 0. */
-SOFTFOCUS_INLINE vf gradient(vf log_prob, vf g, struct weights weights)
+SOFTFOCUS_INLINE vf gradient(vf log_prob, vf g, struct gradient_terms terms)
 {
-    struct exp_base base = {vf_set1(0.0f), weights.floor, weights.round};
-    return vf_mul_add(exp_based(vf_min(vf_set1(0.0f), log_prob), base, 0), weights.minus_sum, g);
+    struct exp_base base = {vf_set1(0.0f), terms.floor, terms.round};
+    return vf_mul_add(exp_based(vf_min(vf_set1(0.0f), log_prob), base, 0), terms.minus_sum, g);
 }
 
 SOFTFOCUS_INLINE vf row_load_or_zero(const real *p, size_t classes, size_t i)
@@ -78,34 +78,35 @@ SOFTFOCUS_INLINE double row_sum(const real *g, size_t classes, struct softfocus_
 }
 
 /* Results from element i on: of one vector, and of fewer. */
-SOFTFOCUS_INLINE vf row_vector(const real *log_probs, const real *g, size_t i, struct weights weights)
+SOFTFOCUS_INLINE vf row_vector(const real *log_probs, const real *g, size_t i, struct gradient_terms terms)
 {
-    return gradient(vf_load(log_probs + i), vf_load(g + i), weights);
+    return gradient(vf_load(log_probs + i), vf_load(g + i), terms);
 }
 
-SOFTFOCUS_INLINE void row_part(const real *log_probs, const real *g, size_t i, size_t end, struct weights weights, real *out)
+SOFTFOCUS_INLINE void row_part(const real *log_probs, const real *g, size_t i, size_t end, struct gradient_terms terms,
+                               real *out)
 {
     if (i < end)
         vf_store_part(out + i,
-                      gradient(row_load_or_zero(log_probs, end, i), row_load_or_zero(g, end, i), weights), end - i);
+                      gradient(row_load_or_zero(log_probs, end, i), row_load_or_zero(g, end, i), terms), end - i);
 }
 
 /* From element i on. clang loads constants anew in each turn: 1.4 times the time with one vector in a turn (AVX2). */
-SOFTFOCUS_INLINE void row_rest(const real *log_probs, const real *g, size_t i, size_t classes, struct weights weights,
+SOFTFOCUS_INLINE void row_rest(const real *log_probs, const real *g, size_t i, size_t classes, struct gradient_terms terms,
                                real *out)
 {
 #ifdef __clang__
 #pragma clang loop unroll_count(4)
 #endif
     for (; i + VF_LANES <= classes; i += VF_LANES)
-        vf_store(out + i, row_vector(log_probs, g, i, weights));
-    row_part(log_probs, g, i, classes, weights, out);
+        vf_store(out + i, row_vector(log_probs, g, i, terms));
+    row_part(log_probs, g, i, classes, terms, out);
 }
 
 /* From element i, which a cache line begins with, as many lines as there are, past the caches; the element after them. Pages
    from the third on: see fetch_pages. */
-SOFTFOCUS_INLINE size_t row_stream(const real *log_probs, const real *g, size_t i, size_t classes, struct weights weights,
-                                   real *out)
+SOFTFOCUS_INLINE size_t row_stream(const real *log_probs, const real *g, size_t i, size_t classes,
+                                   struct gradient_terms terms, real *out)
 {
     while (i + GROUP <= classes) {
         size_t end = smaller(classes, i + PAGE);
@@ -114,54 +115,54 @@ SOFTFOCUS_INLINE size_t row_stream(const real *log_probs, const real *g, size_t 
         for (; i + GROUP <= end; i += GROUP)
             SOFTFOCUS_UNROLL_SHORT
             for (size_t v = i; v < i + GROUP; v += VF_LANES)
-                vf_stream(out + v, row_vector(log_probs, g, v, weights));
+                vf_stream(out + v, row_vector(log_probs, g, v, terms));
     }
     for (; i + STREAM_STEP <= classes; i += STREAM_STEP)
         SOFTFOCUS_UNROLL_SHORT
         for (size_t v = i; v < i + STREAM_STEP; v += VF_LANES)
-            vf_stream(out + v, row_vector(log_probs, g, v, weights));
+            vf_stream(out + v, row_vector(log_probs, g, v, terms));
     return i;
 }
 
 /* The line that this row shares with the row before, which ends at `head` elements of it. */
-SOFTFOCUS_INLINE void row_joint(const real *log_probs, const real *g, size_t head, struct weights before,
-                                struct weights weights, real *out)
+SOFTFOCUS_INLINE void row_joint(const real *log_probs, const real *g, size_t head, struct gradient_terms before,
+                                struct gradient_terms terms, real *out)
 {
     SOFTFOCUS_UNROLL_SHORT
     for (size_t v = 0; v < STREAM_STEP; v += VF_LANES) {
         ptrdiff_t at = (ptrdiff_t)(head + v) - STREAM_STEP;
         vm theirs = lanes_before(at);
-        struct weights both = {vf_select(theirs, before.floor, weights.floor),
-                               vf_select(theirs, before.round, weights.round),
-                               vf_select(theirs, before.minus_sum, weights.minus_sum)};
+        struct gradient_terms both = {vf_select(theirs, before.floor, terms.floor),
+                               vf_select(theirs, before.round, terms.round),
+                               vf_select(theirs, before.minus_sum, terms.minus_sum)};
         vf_stream(out + at, gradient(vf_load(log_probs + at), vf_load(g + at), both));
     }
 }
 
-/* The neighbours of a row with which it shares lines, and the weights of the one before. */
+/* The neighbours of a row with which it shares lines, and the terms of the one before. */
 struct joints {
     int before, next;
-    struct weights of_before;
+    struct gradient_terms of_before;
 };
 
 /* `streams` is a constant: loops for both in one function are too many for constants to stay in registers from row to row
    (1.2 times the time at 80 classes). Gives what `of_before` is to the next row. */
-SOFTFOCUS_INLINE struct weights row(const real *log_probs, const real *g, size_t classes, int streams, struct joints joints,
-                                    struct softfocus_row_share *share, real *out)
+SOFTFOCUS_INLINE struct gradient_terms row(const real *log_probs, const real *g, size_t classes, int streams,
+                                           struct joints joints, struct softfocus_row_share *share, real *out)
 {
-    struct weights weights = row_weights(row_sum(g, classes, share));
+    struct gradient_terms terms = row_terms(row_sum(g, classes, share));
     size_t i = 0;
     if (streams) {
         size_t head = before_line(out, classes);
         if (joints.before && head > 0)
-            row_joint(log_probs, g, head, joints.of_before, weights, out);
+            row_joint(log_probs, g, head, joints.of_before, terms, out);
         else
-            row_rest(log_probs, g, 0, head, weights, out);
-        i = row_stream(log_probs, g, head, classes, weights, out);
+            row_rest(log_probs, g, 0, head, terms, out);
+        i = row_stream(log_probs, g, head, classes, terms, out);
     }
     if (!joints.next)
-        row_rest(log_probs, g, i, classes, weights, out);
-    return weights;
+        row_rest(log_probs, g, i, classes, terms, out);
+    return terms;
 }
 
 SOFTFOCUS_INLINE int streams_gradient(const struct softfocus_log_softmax_backward_args *args)
@@ -182,7 +183,7 @@ SOFTFOCUS_INLINE void rows_form(const struct softfocus_log_softmax_backward_args
                                 .batch = 1, .streams = streams, .joins = joins};
         struct rows second = rows_at(args->grad_log_probs, run.outer);
         struct softfocus_row_share *share = streams ? NULL : args->share;
-        struct weights before = row_weights(0.0);
+        struct gradient_terms before = row_terms(0.0);
         for (size_t inner = plan.begin; inner < plan.end; inner++) {
             if (streams && inner + 1 < plan.end)
                 fetch_pages(row_of(plan.out, inner + 1), plan.classes);
@@ -210,12 +211,12 @@ union columns_memory {
     struct {
         real tiles[2][TWO_TILE_SIZE + TILE_SLACK];
         vd sums[BATCH_VECTORS];
-        struct weights weights[BATCH_VECTORS];
+        struct gradient_terms terms[BATCH_VECTORS];
     } tiled;
     struct {
         real tiles[2][PART_TILE];
         vd sums[WIDE_BATCH_VECTORS];
-        struct weights weights[WIDE_BATCH_VECTORS];
+        struct gradient_terms terms[WIDE_BATCH_VECTORS];
     } wide;
 };
 
@@ -249,25 +250,25 @@ SOFTFOCUS_INLINE void take_columns(void *opaque, const struct batch *batch, cons
 SOFTFOCUS_INLINE void end_columns(void *opaque, void *results, const struct batch *batch)
 {
     const vd *sums = opaque;
-    struct weights *result = results;
-    for (size_t v = 0; v < batch->vectors; v++) { /* as row_weights */
+    struct gradient_terms *result = results;
+    for (size_t v = 0; v < batch->vectors; v++) { /* as row_terms */
         vd minus = vd_sub(vd_set1(0.0), sums[v]);
         vf lowered = vd_narrow(vd_mul(minus, vd_set1(EXP_SCALE_INVERSE)));
         vm small = vf_less(vf_abs(lowered), vf_set1((float)(SMALL_SUM * EXP_SCALE_INVERSE)));
-        struct weights weights = {vf_set1(-EXP_DEPTH), vf_set1(EXP_ROUND), lowered};
+        struct gradient_terms terms = {vf_set1(-EXP_DEPTH), vf_set1(EXP_ROUND), lowered};
         if (vm_any(small))
-            weights = (struct weights){vf_select(small, vf_set1(-PLAIN_DEPTH), weights.floor),
-                                       vf_select(small, vf_set1(PLAIN_ROUND), weights.round),
+            terms = (struct gradient_terms){vf_select(small, vf_set1(-PLAIN_DEPTH), terms.floor),
+                                       vf_select(small, vf_set1(PLAIN_ROUND), terms.round),
                                        vf_select(small, vd_narrow(minus), lowered)};
-        result[v] = weights;
+        result[v] = terms;
     }
 }
 
 SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf g, vf log_prob, size_t class, size_t v, enum form form)
 {
-    const struct weights *weights = opaque;
+    const struct gradient_terms *terms = opaque;
     (void)class, (void)form;
-    return gradient(log_prob, g, weights[v]);
+    return gradient(log_prob, g, terms[v]);
 }
 
 SOFTFOCUS_SHARED void exchange_all(struct exchange exchange) { exchange_rest(exchange, 1, finish_column); }
@@ -278,7 +279,7 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_backward_args *
     static const struct column_kernel kernel = {.passes = 1,
                                                 .two = 1,
                                                 .hides_from = SIZE_MAX,
-                                                .sum_size = sizeof(struct weights),
+                                                .sum_size = sizeof(struct gradient_terms),
                                                 .begin = begin_columns,
                                                 .take = take_columns,
                                                 .end = end_columns,
@@ -288,14 +289,14 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_backward_args *
     struct column_tensors tensors = {args->shape, args->grad_log_probs, args->log_probs, args->grad_logits,
                                      streams_gradient(args)};
     _Alignas(64) union columns_memory memory;
-    struct column_room room = {memory.tiled.sums, {memory.tiled.weights, NULL},
+    struct column_room room = {memory.tiled.sums, {memory.tiled.terms, NULL},
                                {memory.tiled.tiles[0], memory.tiled.tiles[1]}, TWO_TILE_SIZE, TILE_WIDTH, 0};
     /* This kernel reads an element twice and computes little: tiles are worth their copies past the caches alone. Else wide
        batches are 1.1 to 2.6 times as fast, there 0.9 to 0.95 (AVX2, Zen 3). Sums, of four classes at a time, have the same
        bits by any blocks. */
     if (are_planes(&tensors) &&
         !(tensors.streams && fits_whole(&tensors, positions_that_fit(&tensors, TWO_TILE_SIZE), TILE_LEAST)))
-        room = (struct column_room){memory.wide.sums, {memory.wide.weights, NULL},
+        room = (struct column_room){memory.wide.sums, {memory.wide.terms, NULL},
                                     {memory.wide.tiles[0], memory.wide.tiles[1]}, TWO_TILE_SIZE, WIDE_WIDTH, 1};
     for_two_columns(&tensors, begin, end, &kernel, &room);
 }
