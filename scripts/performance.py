@@ -2,7 +2,7 @@
 """performance.py ROOFLINE.json PEERS: docs/performance.md, on standard output. Called by performance.sh.
 
 PEERS is the folder that bench/peers/run.sh wrote, or empty; its picture is copied into docs/. What is said about single shapes
-comes from docs/performance-notes.md, where there is one: it is kept by hand, and stands at the end.
+is in docs/performance-notes.md, which is kept by hand; the page ends with a link to it.
 """
 import json
 import pathlib
@@ -152,7 +152,6 @@ def main():
     context, best = report.context, report.context["isa"]
     rows, missed, doubtful = kernel_table(report, best)
     caches = ", ".join(f"L{level} {size(context[f'cache_l{level}'])}" for level in (1, 2, 3))
-    notes = DOCS / "performance-notes.md"
     print(f"""# Performance
 
 Written by `scripts/performance.sh`; not by hand. `softfocus bench --roofline DIR` makes the same figures for your machine, and
@@ -193,9 +192,11 @@ The aim is {100 * IN_CACHE:.0f} % of the arithmetic roof, or {100 * OUT_OF_CACHE
 {''.join(f'{chr(10)}- {line}' for line in missed) or chr(10) + 'Nothing is.'}
 
 Arithmetic roofs that lie outside of their bounds by more than a factor of {TOLERANCE}, so that a share means little:
-{''.join(f'{chr(10)}- {line}' for line in doubtful) or chr(10) + 'None.'}""")
-    if notes.exists():
-        print("\n" + notes.read_text().strip())
+{''.join(f'{chr(10)}- {line}' for line in doubtful) or chr(10) + 'None.'}
+
+## Why
+
+[performance-notes.md](performance-notes.md): what single shapes wait for, and what was tried.""")
     return 0
 
 
