@@ -2,12 +2,14 @@
 # Which lines and branches of kernels/ and dispatch/ the tests reach, on the ISAs of this CPU:
 #     scripts/coverage.sh
 # Builds with gcc, without optimisation, in build-coverage/; runs the tests of the kernels and of the dispatcher; writes the
-# table of docs/coverage.md, whose text says what is missed and why, and build-coverage/lines.html, line by line.
+# table of docs/coverage.md, with the commit that it is of, and build-coverage/lines.html, line by line. The page's text says
+# what is missed and why.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/packages.sh
 . scripts/packages.sh
 [ $# -eq 0 ] || die "takes no arguments"
+commit=$(git describe --always --dirty 2>/dev/null) || commit=unknown
 
 need_packages "${native_packages[@]}" gcovr
 say "building in build-coverage/"
@@ -26,9 +28,10 @@ report() # FORMAT…: of what is compiled into the library
         "$@" build-coverage
 }
 report --json build-coverage/coverage.json --html-details build-coverage/lines.html >/dev/null
-python3 - <<'END'
+python3 - "$commit" <<'END'
 import json
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -58,7 +61,8 @@ for file in sorted(json.load(open('build-coverage/coverage.json'))['files'], key
                      taken=sum(1 for _, count in branches if count))
     total += counts
     rows.append((file['file'], counts, ranges(missed), ranges(untaken)))
-text = ['| file | lines | branches | lines missed | lines with a branch not taken |', '|---|---|---|---|---|']
+text = [f'Of the sources of commit {sys.argv[1]}.', '',
+        '| file | lines | branches | lines missed | lines with a branch not taken |', '|---|---|---|---|---|']
 for name, counts, missed, untaken in [*rows, ('all', total, '', '')]:
     text.append(f'| {name} | {share(counts["reached"], counts["lines"])} | {share(counts["taken"], counts["branches"])} '
                 f'| {missed} | {untaken} |')

@@ -287,14 +287,23 @@ def work_through(faults, results):
     return errors
 
 
-def table(faults, results):
+def commit():
+    """Of the sources, with -dirty where they have changes that are not committed."""
+    try:
+        status, output = run(['git', '-C', ROOT, 'describe', '--always', '--dirty'])
+    except FileNotFoundError:
+        status = 1
+    return output.strip() if status == 0 else 'unknown'
+
+
+def table(faults, results, sources):
     lines = ['# Seeded faults', '',
              '<!-- Written by scripts/mutate.py. -->', '',
              'Each of these faults was put into the library by itself (`tests/mutation/faults.toml` has the texts); it was',
              'built and the tests were run, which must fail. `scripts/mutate.py` does it again: it takes some time and is',
              'no part of CI. Faults in a kernel run on AVX2 and, where those tests pass, on scalar; those of an ISA\'s',
              'header on that ISA. *Caught by* is the first test that failed; the run ends there.', '',
-             f'{len(faults)} faults, {sum(1 for fault in faults if results.get(fault.key))} caught.']
+             f'{len(faults)} faults, {sum(1 for fault in faults if results.get(fault.key))} caught, in the sources of {sources}.']
     for file in dict.fromkeys(fault.file for fault in faults):
         mine = [fault for fault in faults if fault.file == file]
         lines += ['', f'## {file}', '', '| fault | caught by |', '|---|---|']
@@ -324,8 +333,9 @@ def main():
     if choice.check:
         print(f'all {len(chosen)} faults apply')
         return 0
-    results = read_results()
+    results, sources = read_results(), f'commit {commit()}'
     if choice.resume:
+        sources += ', or of an earlier one, where an earlier run had caught the fault already'
         chosen = [fault for fault in chosen if not results.get(fault.key)]
     else:
         results = {key: caught for key, caught in results.items() if key not in {fault.key for fault in chosen}}
@@ -338,7 +348,7 @@ def main():
         print(f'survived: {fault}')
     if not choice.only:
         TABLE.parent.mkdir(exist_ok=True)
-        TABLE.write_text(table(faults, results))
+        TABLE.write_text(table(faults, results, sources))
     return 1 if errors or any(not results.get(fault.key) for fault in chosen) else 0
 
 
