@@ -89,35 +89,30 @@ static int steps_evenly(ptrdiff_t stride, size_t count, ptrdiff_t stride_below)
     return (size_t)stride == count * (size_t)stride_below;
 }
 
-/* Makes outer and inner one axis, inner, where every view steps through them evenly: positions keep their numbers. */
-static void join_positions(struct views views)
+typedef ptrdiff_t stride_of(const struct softfocus_view *view);
+static ptrdiff_t outer_stride(const struct softfocus_view *view) { return view->outer_stride; }
+static ptrdiff_t class_stride(const struct softfocus_view *view) { return view->class_stride; }
+
+/* Makes an axis, of *count elements and with that stride, and inner one axis, inner, where every view steps through them
+   evenly. */
+static void join_with_inner(struct views views, size_t *count, stride_of *stride)
 {
     size_t inner = views.shape->inner;
     for (size_t i = 0; i < views.count; i++)
-        if (inner > 1 && views.view[i]->data &&
-            !steps_evenly(views.view[i]->outer_stride, inner, views.view[i]->inner_stride))
+        if (inner > 1 && views.view[i]->data && !steps_evenly(stride(views.view[i]), inner, views.view[i]->inner_stride))
             return;
     for (size_t i = 0; i < views.count; i++)
         if (inner == 1)
-            views.view[i]->inner_stride = views.view[i]->outer_stride;
-    views.shape->inner *= views.shape->outer;
-    views.shape->outer = 1;
+            views.view[i]->inner_stride = stride(views.view[i]);
+    views.shape->inner *= *count;
+    *count = 1;
 }
 
-/* Makes classes and inner one axis, inner, where every view steps through them evenly: elements keep their numbers. */
-static void join_elements(struct views views)
-{
-    size_t inner = views.shape->inner;
-    for (size_t i = 0; i < views.count; i++)
-        if (inner > 1 && views.view[i]->data &&
-            !steps_evenly(views.view[i]->class_stride, inner, views.view[i]->inner_stride))
-            return;
-    for (size_t i = 0; i < views.count; i++)
-        if (inner == 1)
-            views.view[i]->inner_stride = views.view[i]->class_stride;
-    views.shape->inner *= views.shape->classes;
-    views.shape->classes = 1;
-}
+/* Outer and inner: positions keep their numbers. */
+static void join_positions(struct views views) { join_with_inner(views, &views.shape->outer, outer_stride); }
+
+/* Classes and inner: elements keep their numbers. */
+static void join_elements(struct views views) { join_with_inner(views, &views.shape->classes, class_stride); }
 
 /* ---- Log-softmax ------------------------------------------------------------------------------------------------- */
 
