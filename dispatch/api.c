@@ -116,21 +116,21 @@ static void join_elements(struct views views) { join_with_inner(views, &views.sh
 
 /* ---- Log-softmax ------------------------------------------------------------------------------------------------- */
 
-/* Where threads' pieces begin: classes that are strided are read in lines of 1 KB where there is enough for many threads,
-   and of 256 bytes elsewhere, or of a whole image that is smaller; short rows are worked on 16 at a time. Measured (Ice
-   Lake, 1 x 1000 x 1024): pieces of 16 and 17 positions took 2 to 4 times as long. */
-enum { LINE_PIECE = 256, SHORT_LINE_PIECE = 64, MANY_POSITIONS = 64 * LINE_PIECE, ROW_PIECE = 16, LONG_ROW_CLASSES = 256 };
+/* Multiples of how many positions chunks begin at: classes that are strided are read in lines of 1 KB where there is enough
+   for many threads, and of 256 bytes elsewhere, or of a whole image that is smaller; short rows are worked on 16 at a time.
+   Measured (Ice Lake, 1 x 1000 x 1024): chunks of 16 and 17 positions took 2 to 4 times as long. */
+enum { LINE_GRAIN = 256, SHORT_LINE_GRAIN = 64, MANY_POSITIONS = 64 * LINE_GRAIN, ROW_GRAIN = 16, LONG_ROW_CLASSES = 256 };
 
 /* The positions of a problem of one of the softmax kernels. */
 static struct softfocus_work work_of(const struct softfocus_shape *shape, const struct softfocus_view *view)
 {
     struct softfocus_work work = {.units = shape->outer * shape->inner, .cost = shape->classes, .grain = 1};
     if (view->class_stride != 1)
-        work.grain = shape->inner <= LINE_PIECE            ? shape->inner
-                     : work.units >= MANY_POSITIONS        ? LINE_PIECE
-                                                           : SHORT_LINE_PIECE;
+        work.grain = shape->inner <= LINE_GRAIN     ? shape->inner
+                     : work.units >= MANY_POSITIONS ? LINE_GRAIN
+                                                    : SHORT_LINE_GRAIN;
     else if (shape->classes < LONG_ROW_CLASSES)
-        work.grain = ROW_PIECE;
+        work.grain = ROW_GRAIN;
     return work;
 }
 
@@ -484,7 +484,7 @@ softfocus_status softfocus_sigmoid_focal_loss(const softfocus_context *from, con
         join_elements(views);
         if (args.shape.classes == 1)
             join_positions(views);
-        struct softfocus_work work = {.units = elements, .cost = 1, .grain = SHORT_LINE_PIECE};
+        struct softfocus_work work = {.units = elements, .cost = 1, .grain = SHORT_LINE_GRAIN};
         write_loss(&call, softfocus_run(&context, softfocus_invoke_sigmoid_focal_loss, &args, work, &caller), divisor);
     }
     softfocus_fp_leave(caller);

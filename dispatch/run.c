@@ -10,7 +10,8 @@
 enum {
     CHUNK_MAX = 256,        /* partial sums, on the stack */
     CHUNK_ELEMENTS = 16384, /* some 5 us of work: the least worth handing to another thread */
-    /* More than these are longer: kernels lose time where one begins and ends (1.1 to 1.6 times, on Zen 4). */
+    /* A problem that fills this many chunks is cut into as many longer ones, and into more only when each has
+       LONG_CHUNK_ELEMENTS: kernels lose time where a chunk begins and ends (1.1 to 1.6 times, on Zen 4). */
     MANY_CHUNKS = 8,
     LONG_CHUNK_ELEMENTS = 131072,
     SHARED_ELEMENTS = 4 * SOFTFOCUS_ROW_PIECE, /* see shares_rows */
@@ -68,7 +69,7 @@ static double add(const double *sums, size_t count)
     return sum;
 }
 
-/* By the shape alone, as are batches within a chunk: where pieces are not joined, a NaN's bits may depend on which rows are
+/* By the shape alone, as are batches within a chunk: where chunks are not joined, a NaN's bits may depend on which rows are
    added side by side. */
 static size_t chunks_of(struct softfocus_work work)
 {

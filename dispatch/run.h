@@ -22,12 +22,13 @@ typedef void softfocus_take_piece(void *piece, const void *args, size_t first, s
                                   struct softfocus_row_share *share);
 
 struct softfocus_work {
-    size_t units, cost; /* how many; the elements of one, about */
-    size_t grain;       /* pieces for threads begin at its multiples */
-    int joins; /* a task's pieces are one call of the kernel, which returns no sum, and none of whose bits depends on where a
-                  piece begins, not even a NaN's: time is lost where one does (log-softmax: 1.05 to 1.15 times) */
-    softfocus_take_piece *take_piece; /* NULL: threads cannot share a unit, */
-    enum softfocus_step first_step;   /* or where that begins; STEP_MAX unless said */
+    size_t units, cost; /* how many units, and how many elements each has: of a row that threads share, its length */
+    size_t grain;       /* chunks begin at multiples of it */
+    int joins; /* 1: each task calls the kernel once for all of its chunks; only for a kernel without a sum whose results, a
+                  NaN's bits included, do not depend on where a call begins. Each beginning costs time (log-softmax with a
+                  call per chunk: 1.05 to 1.15 times the time) */
+    softfocus_take_piece *take_piece; /* NULL: threads cannot share a unit */
+    enum softfocus_step first_step;   /* where they can, the step that they begin with; STEP_MAX unless said */
 };
 
 /* Room for what a softfocus_take_piece makes. */
