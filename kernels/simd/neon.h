@@ -72,11 +72,13 @@ SOFTFOCUS_INLINE vm vm_and(vm a, vm b) { return vandq_u32(a, b); }
 SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return vorrq_u32(a, b); }
 SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return vbicq_u32(a, b); }
 SOFTFOCUS_INLINE int vm_any(vm a) { return vmaxvq_u32(a) != 0; }
-/* 16 bits of each lane, side by side */
 SOFTFOCUS_INLINE size_t vm_count(vm a) { return vaddvq_u32(vshrq_n_u32(a, 31)); }
+/* From 16 bits of each lane, side by side. The highest bit is set in any case, since ctz of 0 is undefined: in a row whose
+   maximum is NaN, which vmaxq gives where either operand is, no lane is equal to it. Any lane will do then. */
 SOFTFOCUS_INLINE size_t vm_first_lane(vm a)
 {
-    return (size_t)__builtin_ctzll(vget_lane_u64(vreinterpret_u64_u16(vmovn_u32(a)), 0)) / 16;
+    uint64_t bits = vget_lane_u64(vreinterpret_u64_u16(vmovn_u32(a)), 0);
+    return (size_t)__builtin_ctzll(bits | UINT64_C(1) << 63) / 16;
 }
 SOFTFOCUS_INLINE vf vf_select(vm m, vf a, vf b) { return vbslq_f32(m, a, b); }
 SOFTFOCUS_INLINE vi vi_select(vm m, vi a, vi b) { return vbslq_s32(m, a, b); }

@@ -111,7 +111,8 @@ SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return a || b; }
 SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return a && !b; } /* a and not b */
 SOFTFOCUS_INLINE int vm_any(vm a) { return a; }
 SOFTFOCUS_INLINE size_t vm_count(vm a) { return (size_t)a; } /* of the lanes set */
-SOFTFOCUS_INLINE size_t vm_first_lane(vm a) { (void)a; return 0; } /* the lowest set lane of a mask that has one */
+/* The lowest set lane; of a mask without one, which comes where vf_max may give NaN, any lane. */
+SOFTFOCUS_INLINE size_t vm_first_lane(vm a) { (void)a; return 0; }
 SOFTFOCUS_INLINE vf vf_select(vm m, vf a, vf b) { return m ? a : b; }
 SOFTFOCUS_INLINE vi vi_select(vm m, vi a, vi b) { return m ? a : b; }
 SOFTFOCUS_INLINE vf vf_keep(vm m, vf a) { return m ? a : 0.0f; } /* 0 elsewhere */
