@@ -166,13 +166,6 @@ static void run(const uint8_t steps[SOFTFOCUS_MIX_STEPS], enum softfocus_grain g
 
 /* ---- Streams --------------------------------------------------------------------------------------------------------- */
 
-/* Whether vf_stream is more than vf_store. */
-#if defined(__x86_64__) && VF_LANES > 1
-#define HAS_NON_TEMPORAL 1
-#else
-#define HAS_NON_TEMPORAL 0
-#endif
-
 /* `what` and `two` are constants. */
 SOFTFOCUS_INLINE void stream_form(enum softfocus_stream what, int two, const float *first, const float *second,
                                   float *target, size_t count)
@@ -223,7 +216,7 @@ extern const softfocus_mix MIX_OF(SOFTFOCUS_ISA);
 const softfocus_mix MIX_OF(SOFTFOCUS_ISA) = {
     .isa = NAME(SOFTFOCUS_ISA),
     .lanes = VF_LANES,
-    .has_non_temporal = HAS_NON_TEMPORAL,
+    .has_non_temporal = VF_STREAMS,
     .run = run,
     .stream = stream,
 };
