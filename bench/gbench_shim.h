@@ -1,4 +1,4 @@
-/* Google Benchmark, as far as bench.c needs it, in C. gbench_shim.cc, the project's only C++, implements it. */
+/* Google Benchmark, as far as bench.c needs it, in C. gbench_shim.cc, the benchmark's only C++, implements it. */
 #ifndef SOFTFOCUS_GBENCH_SHIM_H
 #define SOFTFOCUS_GBENCH_SHIM_H
 

@@ -1,5 +1,5 @@
-/* What one instantiation of the kernels is: its ISA's vocabulary and the names of its functions. Every file in kernels/
- * that is compiled per ISA starts with this; meson.build passes -DSOFTFOCUS_ISA=NAME and
+/* What one instantiation of the kernels is: its ISA's vocabulary and the names of its functions. Every file that is compiled
+ * per ISA includes this, most of them by way of math.h and positions.h; meson.build passes -DSOFTFOCUS_ISA=NAME and
  * -DSOFTFOCUS_ISA_HEADER="simd/NAME.h". */
 #ifndef SOFTFOCUS_INSTANCE_H
 #define SOFTFOCUS_INSTANCE_H

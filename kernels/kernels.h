@@ -47,19 +47,19 @@ enum softfocus_step { SOFTFOCUS_STEP_MAX, SOFTFOCUS_STEP_SUM, SOFTFOCUS_STEP_RES
 
 enum { SOFTFOCUS_MOST_LANES = 16 };
 
-/* What a call is to do of one row (begin is that row, end the next), whose tensors and number of classes are those of a
-   piece of it; and what it gives: `best` and `group` after STEP_MAX, `sum` and `equal` after STEP_SUM, the results after
-   STEP_RESULTS. A step finds in its place what the steps before have given, of all pieces together. By lane: as many as the
-   ISA has. */
+/* One call's piece of one row: begin is the row, end is begin + 1, and the args' data and shape.classes are the piece's.
+   `step` says what to do. After STEP_MAX the call has set best and group; after STEP_SUM, sum and (log-softmax) equal.
+   Before each later step the dispatcher replaces them by the whole row's. STEP_RESULTS writes the piece's results. Arrays
+   are by lane: as many as the ISA has. */
 struct softfocus_row_share {
     enum softfocus_step step;
     size_t first; /* the piece's first element in the row */
     float best[SOFTFOCUS_MOST_LANES];    /* the maximum, */
     int32_t group[SOFTFOCUS_MOST_LANES]; /* and where it is: of the row's groups */
-    double sum[SOFTFOCUS_MOST_LANES];    /* of the whole groups; in STEP_RESULTS, of all. After the whole groups come */
-    double *hole;                        /* the group with what the sum leaves out, */
-    double *tail;                        /* and what is less than a group: of the row, written by the piece that has them */
-    double equal;                        /* elements equal to the maximum that are not in the sum */
+    double sum[SOFTFOCUS_MOST_LANES];    /* but for what goes to hole and tail, which the whole row's has, too */
+    double *hole; /* the row's, written by the piece that has it: the sum of the group with what is left out, */
+    double *tail; /* and of the elements after the row's last whole group */
+    double equal; /* elements equal to the maximum that are not in the sum */
 };
 
 struct softfocus_log_softmax_args {

@@ -15,7 +15,7 @@ extern uint64_t softfocus_words[SOFTFOCUS_WORD_COUNT]; /* count.c; one thread */
 SOFTFOCUS_INLINE void count_word(enum softfocus_word word) { softfocus_words[word]++; }
 #define COUNTED(word) count_word(SOFTFOCUS_WORD_##word)
 
-/* Not counted are words that a compiler does once for a whole loop, or at compile time, such as those of exp_reference(0) in
+/* Not counted are words that a compiler does once for a whole loop, or at compile time, such as those of an exp_base of 0 in
    a loop: a word that gets, bit for bit, what it got the last time at this place. Words on truth values, which often repeat
    by themselves, and words on memory are counted in any case. */
 #define UNLESS_SAME(word, ...)                                                                                         \
