@@ -6,6 +6,7 @@ milliseconds on one CPU, each in a process of its own, so that what other progra
 pairs of processes are started for each shape, since where a process's pages lie matters too. Prints for each kernel, ISA and
 shape the median times in ns per element, the median of the ratios of neighbouring turns, before over after (above 1: faster
 now), and the ratios' quartiles. A shape is ROWSxCLASSES or IMAGESxCLASSESxPIXELS. Without a kernel: every kernel at a few shapes.
+The ISA "default" is the one that the library chooses: the best of this CPU, or what SOFTFOCUS_ISA says.
 
     git worktree add /tmp/before HEAD~ && meson setup /tmp/before/build /tmp/before --buildtype=release && ninja -C /tmp/before/build
     bench/before_after.py build/bench/softfocus-turns /tmp/before/build/libsoftfocus.so build/libsoftfocus.so log_softmax:1024x1000
@@ -61,7 +62,7 @@ def main():
     parser.add_argument("before")
     parser.add_argument("after")
     parser.add_argument("what", nargs="*", metavar="KERNEL:SHAPE,SHAPE", default=[f"{kernel}:{SHAPES}" for kernel in KERNELS])
-    parser.add_argument("--isa", default="avx512", help="with commas between them (default: avx512)")
+    parser.add_argument("--isa", default="default", help="with commas between them (default: the best one of this CPU)")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     print(f"{'kernel':28} {'isa':7} {'shape':12} {'before':>8} {'after':>8}  ratio (quartiles)")

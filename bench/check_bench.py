@@ -60,13 +60,13 @@ for isa in isas:
         check(name, limits.get(name, {}).get("ns_per_element", 0) > 0)
 
 before_after = subprocess.run([pathlib.Path(__file__).resolve().parent / "before_after.py", *sys.argv[2:4], sys.argv[3],
-                               "softmax_focal_loss_with_grad:64x10,2x3x20", "--isa", "scalar"],
+                               "softmax_focal_loss_with_grad:64x10,2x3x20", "--isa", "scalar,default"],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True)
 sys.stderr.write(before_after.stderr)
 check("before_after.py succeeds", before_after.returncode == 0)
 check("before_after.py has a row for each shape",
       [line.split()[:3] for line in before_after.stdout.splitlines()[1:]]
-      == [["softmax_focal_loss_with_grad", "scalar", shape] for shape in ("64x10", "2x3x20")])
+      == [["softmax_focal_loss_with_grad", isa, shape] for isa in ("scalar", "default") for shape in ("64x10", "2x3x20")])
 
 # Every word that a kernel uses is counted, but for those that cost nothing.
 FREE = {"vf_set1", "vi_set1", "vd_set1", "vf_bits", "vf_from_bits", "vf_load_table", "vi_lane_numbers",

@@ -1,7 +1,8 @@
 /* What before_after.py runs twice, with one build of the library and with another:
  *     softfocus-turns KERNEL ISA OUTER CLASSES INNER
- * KERNEL as the benchmark names it ("softmax_focal_loss_with_grad"). For each line of standard input it takes a turn: calls
- * the kernel for some milliseconds and prints the CPU time per element, in ns. */
+ * KERNEL as the benchmark names it ("softmax_focal_loss_with_grad"); ISA may be "default": the one that the library chooses.
+ * For each line of standard input it takes a turn: calls the kernel for some milliseconds and prints the CPU time per
+ * element, in ns. */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 
 #include <stdio.h>
@@ -31,12 +32,17 @@ static const softfocus_case_kernel *find_kernel(const char *text, int *gradient)
     return softfocus_case_kernel_find(name);
 }
 
+static const softfocus_isa *find_isa(const char *name)
+{
+    return strcmp(name, "default") == 0 ? softfocus_isa_default() : softfocus_isa_find(name);
+}
+
 int main(int count, char **arguments)
 {
     int gradient;
     const softfocus_case_kernel *kernel = count == 6 ? find_kernel(arguments[1], &gradient) : NULL;
     softfocus_context context = softfocus_context_defaults();
-    context.isa = count == 6 ? softfocus_isa_find(arguments[2]) : NULL;
+    context.isa = count == 6 ? find_isa(arguments[2]) : NULL;
     if (kernel == NULL || context.isa == NULL) {
         fputs("softfocus-turns: KERNEL ISA OUTER CLASSES INNER; see bench/before_after.py\n", stderr);
         return EXIT_FAILURE;
@@ -51,8 +57,9 @@ int main(int count, char **arguments)
     softfocus_case *instance = softfocus_case_make(&spec);
     char line[8];
     while (fgets(line, sizeof line, stdin) != NULL) {
-        if (softfocus_case_run(instance, &context) != SOFTFOCUS_OK) { /* into the caches */
-            fputs("softfocus-turns: the kernel fails\n", stderr);
+        softfocus_status status = softfocus_case_run(instance, &context); /* into the caches */
+        if (status != SOFTFOCUS_OK) {
+            fprintf(stderr, "softfocus-turns: %s\n", softfocus_status_string(status));
             return EXIT_FAILURE;
         }
         double calls = 0.0, begin = now(), end;
