@@ -520,6 +520,8 @@ SOFTFOCUS_INLINE void row_fetch(const struct beside *beside, size_t i, size_t v)
 
 /* ---- Steps of a row that several calls share (struct softfocus_row_share); `share` is NULL most often. */
 
+_Static_assert((int)VF_LANES <= (int)SOFTFOCUS_MOST_LANES, "a share has a place for each lane");
+
 SOFTFOCUS_INLINE size_t first_of(const struct softfocus_row_share *share) { return share ? share->first : 0; }
 
 SOFTFOCUS_INLINE int is_step(const struct softfocus_row_share *share, enum softfocus_step step)

@@ -2,8 +2,8 @@
  *
  * The kernels are written over these words alone. A word means the same on every ISA, except that vf_mul_add rounds once
  * where VF_HAS_FMA is 1 and twice elsewhere, and that NaN handling of max and min is as loose as stated. Words are
- * functions, or macros where an immediate is needed; all are static inline, so that no code compiled for one ISA can be
- * linked into another's path. */
+ * functions, or macros where an immediate is needed; all functions are static, most of them inline (SOFTFOCUS_INLINE; those
+ * of strided.h are SOFTFOCUS_SHARED), so that no code compiled for one ISA can be linked into another's path. */
 #ifndef SOFTFOCUS_SIMD_SCALAR_H
 #define SOFTFOCUS_SIMD_SCALAR_H
 
