@@ -252,6 +252,12 @@ def check_hardening(tools, shared):
     check("the stack is not executable, constant tables are read-only after loading", problems)
 
 
+def check_binding(tools, shared):
+    """Lazy binding would take the loader's lock, and some KB more of stack, at the deepest point of a first call."""
+    now = re.search(r"\(BIND_NOW\)|\(FLAGS\).*\bBIND_NOW\b|\(FLAGS_1\).*\bNOW\b", tools("readelf", "-d", shared))
+    check("SLEEF's functions are found when the library is loaded", [] if now else ["neither BIND_NOW nor NOW"])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True)
@@ -277,6 +283,7 @@ def main():
         check_needed(tools, options.shared)
         check_size(tools, options.shared, options.any_size)
         check_hardening(tools, options.shared)
+        check_binding(tools, options.shared)
     else:
         print("skipped the shared library: this build has none")
     print(f"{passed} passed, {failed} failed, {0 if options.shared else 1} skipped")
