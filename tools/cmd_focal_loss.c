@@ -310,8 +310,10 @@ static int refused(const request *r, const work *w, softfocus_status status, con
             (long long)error->value, softfocus_position_text(&w->z, error->position, position),
             w->z.classes - 1, (long long)r->focal.ignore_index);
     case SOFTFOCUS_ERROR_CLASS_WEIGHT:
-        return softfocus_complain("--class-weight", "the weight of class %lld, which a target names, is %g",
-                                  (long long)error->value, (double)r->focal.class_weight[error->value]);
+        /* Softmax uses the weights that targets name, sigmoid all of them. */
+        return softfocus_complain("--class-weight", "the weight of class %lld%s is %g", (long long)error->value,
+                                  r->sigmoid ? "" : ", which a target names,",
+                                  (double)r->focal.class_weight[error->value]);
     case SOFTFOCUS_ERROR_OPTION:
         softfocus_complain(subject,
                            "its value is out of range ('softfocus focal-loss --help' has the ranges)");

@@ -492,6 +492,8 @@ class FocalLoss(Case):
             ["--class-weight: 2 weights for 3 classes", z, t, "--class-weight", "1,2"],
             ["--class-weight: the weight of class 0, which a target names, is -1", z, t, "--class-weight=-1,2,3"],
             ["--class-weight: the weight of class 0, which a target names, is nan", z, t, "--class-weight", "nan,2,3"],
+            ["--class-weight: the weight of class 1 is -2$", z, self.path("dense.npy"), "--sigmoid",
+             "--class-weight=1,-2,3"],
             ["1,2,x: No such file or directory .--class-weight takes", z, t, "--class-weight", "1,2,x"],
             ["wf8.npy: dtype '<f8' is not supported", z, t, "--class-weight", weights_f8],
             ["w2d.npy: class weights are f4 with one axis; this file holds f4 with 2", z, t, "--class-weight", weights_2d],
