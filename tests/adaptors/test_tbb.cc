@@ -7,6 +7,8 @@
 
 #include "adaptor.h"
 
+bool functions_of_other_file(); // test_tbb_twice.cc
+
 namespace {
 
 void *begin(std::size_t threads, softfocus_context *context)
@@ -38,6 +40,15 @@ bool arena_of_the_moment()
     return context.threads == 3 && context.pool == nullptr && sum == 5050;
 }
 
+/* A context names the functions of the file that made it, though another file includes the header too: whichever of them
+   the linker kept, were they no file's own, one file would have the other's. Through a pointer, for what is inlined is not
+   the linker's. */
+bool functions_of_each_file()
+{
+    softfocus_context (*volatile make)() = softfocus_tbb_context;
+    return make().parallel_for == softfocus_tbb_parallel_for && functions_of_other_file();
+}
+
 /* From inside tasks whose group is cancelled meanwhile: everything is done all the same. */
 bool cancelled_around()
 {
@@ -64,6 +75,7 @@ int main()
     const softfocus_test_adaptor adaptor = {"tbb", begin, end};
     int failed = softfocus_run_adaptor_tests(&adaptor);
     failed |= softfocus_check_adaptor("the arena of the moment", arena_of_the_moment());
+    failed |= softfocus_check_adaptor("the header in two files", functions_of_each_file());
     failed |= softfocus_check_adaptor("a group of tasks that is cancelled around a call", cancelled_around());
     return failed;
 }

@@ -53,8 +53,9 @@ static inline void softfocus_tbb_parallel_for(void *pool, std::size_t count,
 } /* extern "C" */
 
 /* softfocus_context_defaults() with calls in the arena that the calling thread is in when it makes them; as many tasks as
-   the arena of this moment has threads. Nothing to free. */
-inline softfocus_context softfocus_tbb_context()
+   the arena of this moment has threads. Nothing to free.
+   static, as what it names is: an inline function of external linkage must name the same functions in every file. */
+static inline softfocus_context softfocus_tbb_context()
 {
     softfocus_context context = softfocus_context_defaults();
     context.parallel_for = softfocus_tbb_parallel_for;
@@ -63,7 +64,7 @@ inline softfocus_context softfocus_tbb_context()
 }
 
 /* The same in an arena of the caller's choice, such as tbb::task_arena(4) for four threads. */
-inline softfocus_context softfocus_tbb_context(tbb::task_arena &arena)
+static inline softfocus_context softfocus_tbb_context(tbb::task_arena &arena)
 {
     softfocus_context context = softfocus_context_defaults();
     context.parallel_for = softfocus_tbb_parallel_for;
