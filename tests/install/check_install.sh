@@ -23,7 +23,7 @@ libdir=lib/$($CC -print-multiarch 2>/dev/null)
 libdir=${libdir%/}
 strict=(-Wall -Wextra -Wconversion -Wshadow -Werror)
 
-planned=15
+planned=19
 number=0
 passed=0
 failed=0
@@ -157,17 +157,45 @@ with_cmake_moved()
     cp -a "$prefix" "$work/moved" && with_cmake "$work/moved" static
 }
 
-# A version from the future, and one of another series, must be refused.
+# A tree that is reached through links: /usr with a /lib that is a link to /usr/lib, and a prefix whose lib is a link to
+# another disk.
+with_cmake_linked()
+{
+    local linked=$work/linked
+    mkdir "$linked" "$linked/disk" && cp -a "$prefix" "$linked/usr" && ln -s usr/lib "$linked/lib" &&
+        with_cmake "$linked" static || return 1
+    mv "$linked/usr/lib" "$linked/disk/lib" && ln -s ../disk/lib "$linked/usr/lib" && with_cmake "$linked/usr" static
+}
+
+# with_cmake_apart INCLUDEDIR LIBDIR: installed once more, with directories outside the prefix. The library is built already.
+with_cmake_apart()
+{
+    local apart=$work/apart
+    rm -rf "$apart"
+    meson configure "$work/build" -Dprefix="$apart/prefix" -Dincludedir="$1" -Dlibdir="$2" &&
+        meson install -C "$work/build" || return 1
+    test -e "$apart/headers/softfocus/softfocus.h" -o -e "$apart/libraries/lib/libsoftfocus.a" ||
+        { echo "nothing was installed outside the prefix"; return 1; }
+    with_cmake "$apart/prefix;$apart/libraries" default && with_cmake "$apart/prefix;$apart/libraries" static
+}
+
+# cmake_finds VERSION: whether CMake takes the package for it. $work/found is what it says.
+cmake_finds()
+{
+    rm -rf "$work/cmake-version"
+    cmake -S "$here/cmake" -B "$work/cmake-version" -DCMAKE_PREFIX_PATH="$prefix" -DVERSION="$1" >"$work/found" 2>&1
+}
+
+# cmake_refuses VERSION…
 cmake_refuses()
 {
     local version
-    for version in 99.0 0.0.1; do
-        if cmake -S "$here/cmake" -B "$work/cmake-refused-$version" -DCMAKE_PREFIX_PATH="$prefix" \
-            -DVERSION=$version >"$work/refused" 2>&1; then
+    for version; do
+        if cmake_finds "$version"; then
             echo "CMake took the package for version $version"
             return 1
         fi
-        grep -q 'compatible with requested' "$work/refused" || { cat "$work/refused"; return 1; }
+        grep -q 'compatible with requested' "$work/found" || { cat "$work/found"; return 1; }
     done
 }
 
@@ -211,8 +239,13 @@ for kind in shared static; do
 done
 step 'CMake, shared by default' with_cmake "$prefix" default
 step 'CMake, static, the tree moved' with_cmake_moved
-step 'CMake refuses other versions' cmake_refuses
+step 'CMake, static, the tree behind links' with_cmake_linked
+# A version from the future, and one of another series.
+step 'CMake refuses other versions' cmake_refuses 99.0 0.0.1
 step 'CMake, shared asked for' with_cmake "$prefix" shared
+step 'CMake, headers outside the prefix' with_cmake_apart "$work/apart/headers" "$libdir"
+step 'CMake, libraries outside the prefix' with_cmake_apart include "$work/apart/libraries/lib"
+step 'CMake, both outside the prefix' with_cmake_apart "$work/apart/headers" "$work/apart/libraries/lib"
 step 'meson subproject' embed
 step 'a subproject builds neither tests nor benchmarks' embed_builds_no_more
 
