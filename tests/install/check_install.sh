@@ -23,7 +23,7 @@ libdir=lib/$($CC -print-multiarch 2>/dev/null)
 libdir=${libdir%/}
 strict=(-Wall -Wextra -Wconversion -Wshadow -Werror)
 
-planned=19
+planned=20
 number=0
 passed=0
 failed=0
@@ -199,6 +199,17 @@ cmake_refuses()
     done
 }
 
+# Ranges that begin in another series, that this version begins or ends, and that end before it or begin behind it.
+with_cmake_ranges()
+{
+    local version range
+    version=$("$source_dir/scripts/version.sh") || return 1
+    for range in "0.0.1...99" "$version...<99" "0.0.1...$version" "$version...$version"; do
+        cmake_finds "$range" || { echo "range $range"; cat "$work/found"; return 1; }
+    done
+    cmake_refuses "0.0.1...<$version" "0.0.1...0.0.2" "99...100"
+}
+
 # ---- Meson -------------------------------------------------------------------------------------------------------
 embed()
 {
@@ -242,6 +253,11 @@ step 'CMake, static, the tree moved' with_cmake_moved
 step 'CMake, static, the tree behind links' with_cmake_linked
 # A version from the future, and one of another series.
 step 'CMake refuses other versions' cmake_refuses 99.0 0.0.1
+if [ "$(printf '%s\n' 3.19 "$(cmake --version | sed -n '1s/.* //p')" | sort -V | head -n 1)" = 3.19 ]; then
+    step 'CMake, ranges of versions' with_cmake_ranges
+else
+    skip 'CMake, ranges of versions' 'which CMake has since 3.19'
+fi
 step 'CMake, shared asked for' with_cmake "$prefix" shared
 step 'CMake, headers outside the prefix' with_cmake_apart "$work/apart/headers" "$libdir"
 step 'CMake, libraries outside the prefix' with_cmake_apart include "$work/apart/libraries/lib"
