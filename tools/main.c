@@ -88,12 +88,12 @@ static const struct argp argp = {
 };
 
 /* A standard stream that is closed stays unusable, but its number is taken: no file or pipe of ours is to get it and
-   be read or written as that stream. */
+   be read or written as that stream. It is taken by a folder, which is not written to by the name /dev/stdout either. */
 static void hold_closed_streams(void)
 {
     for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
         if (fcntl(stream, F_GETFD) < 0)
-            (void)!open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* the lowest number is free */
+            (void)!open("/", O_PATH); /* the lowest number is free */
 }
 
 /* Output that did not get out is a failure: a full disk shows up only here. Run by exit, since argp ends the program

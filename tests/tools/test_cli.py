@@ -175,6 +175,10 @@ class CommandLine(Case):
         ran = subprocess.run([*closed, "log-softmax", z, "-o", self.path("out.npy")], capture_output=True, text=True)
         self.assertEqual((ran.returncode, ran.stderr), (0, ""))
         self.assert_close(np.load(self.path("out.npy")), np.full((2, 3), -np.log(3)))
+        for name, reason in [("/dev/stdout", "(Bad file descriptor|Is a directory)"), ("/dev/null", "")]:
+            ran = subprocess.run([*closed, "log-softmax", z, "-o", name], capture_output=True, text=True)
+            self.assertEqual(ran.returncode, 1 if reason else 0)
+            self.assertRegex(ran.stderr, f"^softfocus: {name}: {reason}\n$" if reason else "^$")
         ran = subprocess.run([*closed, "log-softmax", "-", "-o", self.path("out.npy")], capture_output=True, text=True)
         self.assertEqual((ran.returncode, ran.stderr), (1, "softfocus: standard input: Bad file descriptor\n"))
 
