@@ -55,8 +55,8 @@ static void check_arguments(const struct argp_state *state, const request *r)
         softfocus_usage_error(state, "logits and targets cannot both be read from standard input");
     if (r->loss_out != NULL && r->grad_out != NULL && softfocus_same_file(r->loss_out, r->grad_out))
         softfocus_usage_error(state, "-o and --grad name the same file");
-    if (r->loss_out == NULL && r->grad_out != NULL && strcmp(r->grad_out, "-") == 0)
-        softfocus_usage_error(state, "--grad - needs -o: the loss is printed on standard output");
+    if (r->loss_out == NULL && r->grad_out != NULL && softfocus_is_stdout(r->grad_out))
+        softfocus_usage_error(state, "--grad %s needs -o: the loss is printed on standard output", r->grad_out);
 }
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)

@@ -66,10 +66,22 @@ const char *softfocus_parse_output(const struct argp_state *state, const char *o
     return path;
 }
 
+bool softfocus_is_stdout(const char *path)
+{
+    struct stat out, status;
+    if (strcmp(path, "-") == 0)
+        return true;
+    if (fstat(STDOUT_FILENO, &out) != 0 || stat(path, &status) != 0)
+        return false;
+    /* Not /dev/null and its like: whoever opens them has one of their own, and nothing is mixed there. */
+    return out.st_dev == status.st_dev && out.st_ino == status.st_ino &&
+           (!S_ISCHR(out.st_mode) || isatty(STDOUT_FILENO));
+}
+
 bool softfocus_same_file(const char *a, const char *b)
 {
     char first[PATH_MAX], second[PATH_MAX];
-    if (strcmp(a, b) == 0)
+    if (strcmp(a, b) == 0 || (softfocus_is_stdout(a) && softfocus_is_stdout(b)))
         return true;
     return resolve(a, first) && resolve(b, second) && strcmp(first, second) == 0;
 }
@@ -133,7 +145,7 @@ static int open_destination(const char *path, destination *d)
 static bool prepare(const result *r, destination *d)
 {
     d->temporary[0] = '\0';
-    if (strcmp(r->path, "-") == 0)
+    if (softfocus_is_stdout(r->path))
         return fflush(stdout) == 0 && write_result(STDOUT_FILENO, r);
     int file = open_destination(r->path, d);
     if (file < 0)
@@ -155,6 +167,8 @@ static int complain(const char *path)
 bool softfocus_can_save(const char *path)
 {
     struct stat status;
+    if (softfocus_is_stdout(path))
+        return softfocus_complain(path, "standard output is this file, too"), false;
     if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) { /* opening a pipe would wait for its reader */
         errno = EISDIR;
         return (!S_ISDIR(status.st_mode) && access(path, W_OK) == 0) || (complain(path), false);

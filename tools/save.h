@@ -14,16 +14,21 @@ typedef struct result {
 } result;
 
 /* Writes every result under a temporary name beside its own and then renames them all, so that an error
-   leaves each file as it was. What is no regular file (a pipe, /dev/stdout) is written to directly. Says what
-   is wrong; returns the exit status. */
+   leaves each file as it was. What is no regular file (a pipe) is written to directly, and so is standard output by any
+   name. Says what is wrong; returns the exit status. */
 int softfocus_save(const result *results, size_t count);
 
-/* Whether such a file could be written, as far as can be told before: for what takes long to make. Else says what is
-   wrong. */
+/* Whether such a file could be written, as far as can be told before: for what takes long to make, by a command that prints
+   on standard output besides. Else says what is wrong. */
 bool softfocus_can_save(const char *path);
 
 /* The value of an option that names such a file; none ends the program as softfocus_parse_integer does. */
 const char *softfocus_parse_output(const struct argp_state *state, const char *option, const char *path);
+
+/* Whether that is where standard output goes: "-", /dev/stdout, /dev/fd/1 and whatever else leads there, the plain name of
+   the file that the shell has redirected it to included. All are as "-": a new file in that one's place would lose what
+   others have written there, or the command itself prints. So after `-o FILE >> FILE` the result follows what was there. */
+bool softfocus_is_stdout(const char *path);
 
 /* Whether two paths name one file: then the second result would replace the first. */
 bool softfocus_same_file(const char *a, const char *b);

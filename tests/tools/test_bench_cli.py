@@ -217,6 +217,12 @@ class Roofline(Case):
         os.makedirs(out + "/roofline.svg")
         self.fails(1, "roofline.svg: Is a directory", "--roofline", out, SOFTFOCUS_BENCH=bench)
         self.assertEqual(os.listdir(out), ["roofline.svg"])
+        os.rmdir(out + "/roofline.svg")
+        with open(out + "/roofline.json", "w") as file:
+            ran = subprocess.run([PROGRAM, "bench", "--roofline", out], stdout=file, stderr=subprocess.PIPE, text=True,
+                                 env={**os.environ, "SOFTFOCUS_BENCH": bench})
+        self.assertEqual((ran.returncode, ran.stderr),
+                         (1, f"softfocus: {out}/roofline.json: standard output is this file, too\n"))
         self.assertFalse(os.path.exists(self.path("arguments")))  # nothing was timed before
         for script, pattern in [("exit 3", "gnuplot ended with exit status 3"), ("echo '<svg>'", "no whole picture")]:
             self.write("gnuplot", "#!/bin/sh\n" + script, 0o755)

@@ -519,6 +519,65 @@ class FocalLoss(Case):
         self.fail_with(1, "nowhere/grad.npy", "focal-loss", z, t, "--grad", self.path("nowhere/grad.npy"))
 
 
+class StandardOutputByName(Case):
+    """/dev/stdout and the like are "-", and so is the plain name of a file that standard output goes to: what is in that
+    file, and what is printed there, is kept."""
+
+    def setUp(self):
+        super().setUp()
+        self.z = self.save("z.npy", RNG.normal(0, 3, (4, 3)).astype(np.float32))
+        self.t = self.save("t.npy", RNG.integers(0, 3, 4))
+        self.file = self.path("file")
+        os.symlink("file", self.path("link"))
+        self.names = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", self.file, self.path("link"), self.folder + "/./file"]
+
+    def redirected(self, redirection, *arguments):
+        """Run with standard output redirected ("$0" is the file). The status, what is told, and what is in the file then."""
+        with open(self.file, "wb") as file:
+            file.write(b"keep me\n")
+        inode, before = os.stat(self.file).st_ino, sorted(os.listdir(self.folder))
+        ran = subprocess.run(["sh", "-c", f'"$@" {redirection}', self.file, PROGRAM, *arguments], capture_output=True,
+                             text=True)
+        self.assertEqual((os.stat(self.file).st_ino, sorted(os.listdir(self.folder))), (inode, before))
+        with open(self.file, "rb") as file:
+            return ran.returncode, ran.stderr, file.read()
+
+    def appended(self, *arguments):
+        return self.redirected('>>"$0"', *arguments)
+
+    def test_one_result(self):
+        expected = self.succeed("log-softmax", self.z, "-o", "-", text=False)
+        for name in self.names:
+            for redirection, kept in [('>"$0"', b""), ('>>"$0"', b"keep me\n")]:
+                with self.subTest(name + redirection):
+                    self.assertEqual(self.redirected(redirection, "log-softmax", self.z, "-o", name),
+                                     (0, "", kept + expected))
+
+    def test_a_result_beside_the_printed_loss(self):
+        self.save("loss.npy", np.zeros((), np.float32))
+        loss_to_file = ["focal-loss", self.z, self.t, "-o", self.path("loss.npy"), "--grad"]
+        expected = self.succeed(*loss_to_file, "-", text=False)
+        for name in self.names:
+            with self.subTest(name):
+                for output in ["-", "/dev/stdout", self.file]:
+                    status, told, content = self.appended("focal-loss", self.z, self.t, "-o", output, "--grad", name)
+                    self.assertEqual((status, content), (2, b"keep me\n"))
+                    self.assertIn("-o and --grad name the same file\n", told)
+                status, told, content = self.appended("focal-loss", self.z, self.t, "--grad", name)
+                self.assertEqual((status, content), (2, b"keep me\n"))
+                self.assertIn(f"--grad {name} needs -o: the loss is printed on standard output\n", told)
+                self.assertEqual(self.appended(*loss_to_file, name), (0, "", b"keep me\n" + expected))
+
+    def test_pipes_and_devices(self):
+        self.fail_with(2, "--grad /dev/stdout needs -o", "focal-loss", self.z, self.t, "--grad", "/dev/stdout")
+        expected = self.succeed("log-softmax", self.z, "-o", "-", text=False)
+        self.assertEqual(self.succeed("log-softmax", self.z, "-o", "/dev/stdout", text=False), expected)
+        # Of what keeps nothing, nothing is lost.
+        self.assertEqual(self.redirected(">/dev/null", "focal-loss", self.z, self.t, "--grad", "/dev/null")[:2], (0, ""))
+        self.assertEqual(self.redirected(">/dev/full", "log-softmax", self.z, "-o", "/dev/stdout")[:2],
+                         (1, "softfocus: /dev/stdout: No space left on device\n"))
+
+
 class Check(Case):
     def test_one_kernel(self):
         found = json.loads(self.succeed("check", "--isa", "scalar", "--kernel", "log_softmax", "--json"))
