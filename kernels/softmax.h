@@ -15,7 +15,7 @@ enum {
     GROUP = 4 * VF_LANES, /* elements of a tree of four vectors */
     SHORT_VECTORS = VF_TABLE_BITS ? 128 / VF_LANES : 2, /* 2: of no use, but small */
     SHORT_ROW = VF_TABLE_BITS ? 128 : 0, /* elements up to which a row is short: where there is a table */
-    COLUMNS_SPLIT = VF_LANES >= 16 /* see add_group: 1.03 to 1.1 times as fast; with 16 registers 0.9 (clang) to 1.05 */
+    COLUMNS_SPLIT = VF_LANES >= 16 /* see add_group: 1.03 to 1.1 times as fast; with 16 registers 0.9 to 1.15 */
 };
 
 SOFTFOCUS_INLINE vf add4(vf a, vf b, vf c, vf d) { return vf_add(vf_add(a, b), vf_add(c, d)); }
@@ -26,7 +26,7 @@ SOFTFOCUS_INLINE vf add4(vf a, vf b, vf c, vf d) { return vf_add(vf_add(a, b), v
  * entries). Then scales are added by themselves, in float up to four and in double from there on: two roundings of 2^-24 at
  * most, and none of the terms. What they leave out, the sum of the products, is so much smaller that floats do for a while,
  * an FMA for each: n of them in one float err by (n / 2) 0.034 2^-24 at most, 0.27 2^-24 (0.38) until they are settled. Four
- * vectors take 58 operations so, exp's included; with terms added as pairs in float, then in double, which makes two
+ * vectors of 16 take 58 operations so, exp's included; with terms added as pairs in float, then in double, which makes two
  * roundings as well, they take 64 (rows of 1000 classes and more: 1.05 to 1.09 times as fast with AVX-512, 1.03 to 1.18 with
  * AVX2). Pairs remain where there is no table, and where too little is added up to be worth settling. In float up to four,
  * terms would have three roundings, their own and two: too many for log-softmax where one element is most of the sum (3.2
@@ -38,8 +38,8 @@ struct exp_sum {
 
 enum { SETTLE_GROUPS = 8 }; /* after so many, 16 products in each lane */
 
-/* Where the rest begins: 0 in all, but so that products of addends that are too far down are not added to 0 itself and
-   become subnormal (EXP_ADDENDS_DEPTH). An addend that a float result shows is some 2^-89, in units, or more. */
+/* Where the two floats of products begin: at 2^-100 and -2^-100, which cancel in the end. Added to 0, a product of addends
+   that are too far down (EXP_ADDENDS_DEPTH) would be subnormal. What a float result shows is 2^-89 or more, in units. */
 #define FIRST_REST(use) ((use) == EXP_ADDENDS && !EXP_CUTS_ADDENDS ? 0x1p-100f : 0.0f)
 
 SOFTFOCUS_INLINE struct exp_sum no_terms(vd sum, enum exp_use use)
@@ -217,10 +217,10 @@ SOFTFOCUS_INLINE void note_max(vf m, vi group, vf *best, vi *best_group)
     *best = vf_max(m, *best); /* not vf_select: the mask would be in the chain from group to group */
 }
 
-/* The same, and in *group which group each lane's maximum is in: two operations more in four vectors. NaN is never the
-   maximum (a group with NaN may be passed over whole: the sums become NaN in any case); where nothing exceeds -inf, the
-   group is the first. The last group, which may have fewer elements, by itself: 1.02 to 1.06 times as fast (AVX2) as asking
-   at each. */
+/* The same, and in *group which group each lane's maximum is in: two operations more in four vectors. NaN is the maximum on
+   NEON alone (elsewhere a group with NaN may be passed over whole): sums become NaN in any case, and the group is of no use.
+   Where nothing exceeds -inf, the group is the first. The last group, which may have fewer elements, by itself: 1.02 to 1.06
+   times as fast (AVX2) as asking at each. */
 SOFTFOCUS_INLINE vf row_max_group(const real *z, size_t classes, vi *group)
 {
     vf best = vf_set1(MINUS_INFINITY);
@@ -760,9 +760,9 @@ void find_share_peak(struct softfocus_row_share *share, const real *z, size_t cl
 
 SOFTFOCUS_INLINE vi class_number(size_t class) { return vi_set1((int32_t)(uint32_t)class); }
 
-/* Of *max and vector v of a block; by the order of the operands never NaN. Four chains: in one, each maximum waits for the
-   one before (1.04 to 1.065 times as fast, AVX-512). With `target`, not NULL by a constant, the logits of these classes go
-   to *at_target. */
+/* Of *max and vector v of a block; by the order of the operands never NaN, but on NEON. Four chains: in one, each maximum
+   waits for the one before (1.04 to 1.065 times as fast, AVX-512). With `target`, not NULL by a constant, the logits of
+   these classes go to *at_target. */
 SOFTFOCUS_INLINE void columns_max(const struct block *block, size_t v, vf *max, const vi *target, vf *at_target)
 {
     vf m[4] = {*max, *max, *max, *max}, at = target ? *at_target : *max; /* not in memory, where each vector would go */
@@ -863,7 +863,7 @@ SOFTFOCUS_INLINE void columns_group(const struct column_sum *of, size_t n, size_
             term = but_largest(&found->max, x, vf_load(again + (ptrdiff_t)c * of->stride));
         set_term(&group, c, term, base, far, use_of(kind));
         if (kind == SOUGHT) {
-            found->max = vf_max(x, found->max); /* by the order of the operands never NaN */
+            found->max = vf_max(x, found->max); /* by the order of the operands never NaN, but on NEON */
             found->logit = vf_select(here, x, found->logit);
         }
         if (keeps)

@@ -18,8 +18,8 @@ WIDE_2(add)
 WIDE_2(sub)
 WIDE_2(mul)
 WIDE_2(div)
-WIDE_2(max) /* the second operand if either is NaN */
-WIDE_2(min) /* likewise */
+WIDE_2(max) /* of NaN as vf_max */
+WIDE_2(min)
 WIDE_2(pow)
 WIDE_1(exp)
 WIDE_1(exponent)
