@@ -54,11 +54,11 @@ enum { SOFTFOCUS_MOST_LANES = 16 };
 struct softfocus_row_share {
     enum softfocus_step step;
     size_t first; /* the piece's first element in the row */
-    float best[SOFTFOCUS_MOST_LANES];    /* the maximum, */
-    int32_t group[SOFTFOCUS_MOST_LANES]; /* and where it is: of the row's groups */
-    double sum[SOFTFOCUS_MOST_LANES];    /* but for what goes to hole and tail, which the whole row's has, too */
-    double *hole; /* the row's, written by the piece that has it: the sum of the group with what is left out, */
-    double *tail; /* and of the elements after the row's last whole group */
+    float best[SOFTFOCUS_MOST_LANES];    /* the maximum */
+    int32_t group[SOFTFOCUS_MOST_LANES]; /* which of the row's groups the maximum is in */
+    double sum[SOFTFOCUS_MOST_LANES];    /* without what goes to hole and tail; the whole row's has that, too */
+    double *hole; /* the row's, written by the piece that has it: the sum of the group with what is left out */
+    double *tail; /* the row's, likewise: the sum of the elements after its last whole group */
     double equal; /* elements equal to the maximum that are not in the sum */
 };
 

@@ -610,7 +610,7 @@ SOFTFOCUS_INLINE vf end_hidden(struct columns tile, size_t v, size_t classes, co
     return factor;
 }
 
-/* From what end_hidden leaves; */
+/* Gradients from what end_hidden leaves in a hiding tile. */
 SOFTFOCUS_INLINE vf finish_hidden(const void *opaque, vf x, vf none, size_t class, size_t v, enum form form)
 {
     const struct columns_sums *sums = opaque;
@@ -618,7 +618,7 @@ SOFTFOCUS_INLINE vf finish_hidden(const void *opaque, vf x, vf none, size_t clas
     return vf_min(x, vf_mul(x, sums->of[v].results.factor.first));
 }
 
-/* from e_j of another tile, or z_j of a block; */
+/* Gradients from e_j of another tile, or from z_j of a block. */
 SOFTFOCUS_INLINE vf finish_seen(const void *opaque, vf x, vf none, size_t class, size_t v, enum form form)
 {
     const struct columns_sums *sums = opaque;
@@ -631,7 +631,7 @@ SOFTFOCUS_INLINE vf finish_seen(const void *opaque, vf x, vf none, size_t class,
     return vf_select(ignored(target), vf_set1(0.0f), grad);
 }
 
-/* and from any. */
+/* Gradients from any of these. */
 SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf x, vf none, size_t class, size_t v, enum form form)
 {
     return form == HIDING_TILE ? finish_hidden(opaque, x, none, class, v, form)

@@ -104,7 +104,7 @@ typedef vf column_result(const void *sums, vf x, vf y, size_t class, size_t v, e
    first pass was; `end` forms what needs all classes of a position, in `sums`; `finish` gives results. */
 struct column_kernel {
     size_t passes; /* of `take` */
-    int two;       /* whether there is a second tensor. Of a constant kernel: no code asks */
+    int two;       /* whether there is a second input; the struct is a compile-time constant, so that no code asks */
     size_t hides_from; /* classes from which on a tile is a HIDING_TILE */
     size_t sum_size;   /* bytes of `sums` for a vector */
     void (*begin)(void *state, const struct batch *batch);
@@ -112,8 +112,8 @@ struct column_kernel {
     int (*is_enough)(void *state, const struct batch *batch);
     void (*end)(void *state, void *sums, const struct batch *batch);
     column_result *finish;
-    void (*exchange_all)(struct exchange exchange); /* exchange_rest, below, by `finish`, */
-    void (*give_all)(struct exchange exchange);     /* and give_tile */
+    void (*exchange_all)(struct exchange exchange); /* exchange_rest, below, with this `finish`, as one function */
+    void (*give_all)(struct exchange exchange);     /* give_tile, below, likewise */
 };
 
 struct column_tensors {
@@ -132,15 +132,15 @@ struct column_tensors {
 struct exchange {
     size_t classes, vectors; /* of the tiles; no classes: nothing to exchange */
     enum form form;
-    size_t class, left;        /* where it is: vectors that are left of this class's piece, of which the next is */
-    real *tile, *to;           /* there, its results belong there, */
-    const real *from, *second; /* what comes in its place, and in that of the second tensor, */
-    ptrdiff_t second_tile;     /* which is so far from `tile`, */
-    const char *sums;          /* and what `end` left for it */
+    size_t class, left;        /* where it is: the class, and how many vectors of its piece are left */
+    real *tile, *to;           /* the next vector's place in the tile, and where its results belong */
+    const real *from, *second; /* what comes in its place, and in that of the second tensor's tile */
+    ptrdiff_t second_tile;     /* how far the second tensor's tile is from `tile` */
+    const char *sums;          /* what `end` left for the next vector */
     ptrdiff_t to_step, from_step, second_step;    /* from the end of a piece to the next one */
-    ptrdiff_t to_fetch, from_fetch, second_fetch; /* to what is to be fetched, */
-    ptrdiff_t from_wrap, second_wrap; /* which after the last piece is so far from where it would be */
-    size_t ahead;                     /* and so many pieces ahead */
+    ptrdiff_t to_fetch, from_fetch, second_fetch; /* from the next vector to what is to be fetched */
+    ptrdiff_t from_wrap, second_wrap; /* added to that once the last piece is fetched: on in the batch after that */
+    size_t ahead;                     /* how many pieces ahead that is */
     int gives;                        /* whether there are results */
     int streams, may_stream;          /* whether this piece's go past the caches, and any's */
     ptrdiff_t sum_size;               /* bytes of `sums` for a vector */

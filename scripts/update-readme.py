@@ -6,8 +6,10 @@
     scripts/update-readme.py --print        prints the tables and leaves README.md as it is
 
     --cpu NAME        what the tables call this CPU, before its family and model (default: what the kernel calls it)
-    --check COMMAND   one more program to take accuracy from, such as NEON's under an emulator; may be repeated:
-                      --check 'qemu-aarch64-static -L / build-aarch64-tools/tools/softfocus'
+    --check COMMAND   one more `softfocus check` to take accuracy from, under an emulator; may be repeated. NEON's, and AVX-512's
+                      where the CPU has none:
+                      --check 'scripts/emulate.sh neon build-aarch64-tools/tools/softfocus check'
+                      --check 'scripts/emulate.sh avx512 build/tools/softfocus check --isa avx512'
 
 Run by hand on an idle machine: about two minutes, and as long again for each emulated program. It needs a build with
 -Dtools=enabled and -Dbench=enabled, and NumPy (for `easy`). A table whose measurement fails is left alone, and the exit
@@ -57,25 +59,26 @@ def cpu(name):
 
 
 def accuracy(arguments):
-    programs = [[arguments.build / "tools" / "softfocus"]] + [shlex.split(command) for command in arguments.check]
+    own = [arguments.build / "tools" / "softfocus", "check"]
     results, isas = {}, []
-    for program in programs:
-        report = json.loads(output_of([*program, "check", "--json"]))
+    for command in [own] + [shlex.split(command) for command in arguments.check]:
+        report = json.loads(output_of([*command, "--json"]))
         if not report["ok"]:
             raise RuntimeError(f"{report['failed']} of {report['runs']} runs are out of bounds: no table of that")
         for result in report["results"]:
             key = (result["kernel"], result["output"], result["unit"])
             results.setdefault(key, {}).setdefault(result["isa"], result)
-            if result["isa"] not in isas:
-                isas.append(result["isa"])
-    isas.sort(key=lambda isa: isa == "scalar")  # the rest stay best first, with another CPU's after this one's
+        names = list(dict.fromkeys(result["isa"] for result in report["results"]))
+        for name, after in reversed(list(zip(names, names[1:] + [None]))):
+            if name not in isas:  # best first, as in each report
+                isas.insert(isas.index(after) if after else len(isas), name)
     rows = [[f"`{kernel}`", f"`{name}`" + (" (eps)" if unit == "eps" else "")]
             + ["{worst:.2f} of {bound:g}".format(**found[isa]) if isa in found else "" for isa in isas]
             for (kernel, name, unit), found in results.items()]
     cases = sum(result["cases"] for found in results.values() for result in found.values())
     return (markdown(["kernel", "output", *isas], rows, 2)
             + f"\n\n{cases} outputs compared, none out of bounds. {cpu(arguments.cpu)}"
-            + ("; emulated: " + ", ".join(shlex.split(command)[0] for command in arguments.check)
+            + ("; emulated: " + ", ".join(f"`{command}`" for command in arguments.check)
                if arguments.check else "") + ".")
 
 

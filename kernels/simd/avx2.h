@@ -138,8 +138,8 @@ SOFTFOCUS_INLINE vh h_select_less(vh a, vh b, vh x, vh y)
 {
     return _mm256_blendv_pd(y, x, (__m256d)(a < b));
 }
-/* Two vectors become one, half of either added to the other half: so rows are added, and by the same steps, in the same
-   order, one. */
+/* Two vectors become one, half of either added to the other half. The sum of one vector and those of several are formed by
+   these steps in the same order, and so have the same bits. */
 SOFTFOCUS_INLINE vh h_fold_add1(vh a, vh b) { return h_add(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b)); }
 SOFTFOCUS_INLINE double h_reduce_add(vh a)
 {

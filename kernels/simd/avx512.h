@@ -109,8 +109,8 @@ SOFTFOCUS_INLINE vh h_select_less(vh a, vh b, vh x, vh y)
 {
     return _mm512_mask_blend_pd(_mm512_cmp_pd_mask(a, b, _CMP_LT_OQ), y, x);
 }
-/* In each step two vectors become one, half of either added to the other half: so rows are added, and by the same steps, in
-   the same order, one. */
+/* In each step two vectors become one, half of either added to the other half. The sum of one vector and those of several
+   are formed by these steps in the same order, and so have the same bits. */
 SOFTFOCUS_INLINE vh h_fold_add1(vh a, vh b) { return h_add(_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b)); }
 SOFTFOCUS_INLINE vh h_fold_add2(vh a, vh b)
 {
