@@ -68,10 +68,12 @@ def accuracy(arguments):
         for result in report["results"]:
             key = (result["kernel"], result["output"], result["unit"])
             results.setdefault(key, {}).setdefault(result["isa"], result)
-        names = list(dict.fromkeys(result["isa"] for result in report["results"]))
+        # Best first, as in each report, and what a CPU lacks is better than what it has.
+        names = report["unsupported_isas"] + list(dict.fromkeys(result["isa"] for result in report["results"]))
         for name, after in reversed(list(zip(names, names[1:] + [None]))):
-            if name not in isas:  # best first, as in each report
+            if name not in isas:
                 isas.insert(isas.index(after) if after else len(isas), name)
+    isas = [isa for isa in isas if any(isa in found for found in results.values())]
     rows = [[f"`{kernel}`", f"`{name}`" + (" (eps)" if unit == "eps" else "")]
             + ["{worst:.2f} of {bound:g}".format(**found[isa]) if isa in found else "" for isa in isas]
             for (kernel, name, unit), found in results.items()]
