@@ -25,7 +25,8 @@ SOFTFOCUS_INLINE struct gradient_terms row_terms(double sum)
 SOFTFOCUS_INLINE vf gradient(vf log_prob, vf g, struct gradient_terms terms)
 {
     struct exp_base base = {vf_set1(0.0f), terms.floor, terms.round};
-    return vf_mul_add(exp_based(vf_min(vf_set1(0.0f), log_prob), base, 0), terms.minus_sum, g);
+    vf p = exp_of_terms(exp_terms(vf_min(vf_set1(0.0f), log_prob), base, 0, EXP_SHORT));
+    return vf_mul_add(p, terms.minus_sum, g);
 }
 
 SOFTFOCUS_INLINE vf row_load_or_zero(const real *p, size_t classes, size_t i)

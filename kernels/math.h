@@ -38,8 +38,8 @@
 /* What exponentials are for. */
 enum exp_use {
     EXP_FACTORS, /* products, too */
-    EXP_FINE,    /* the same, to 0.8 ulp with a table of 8, too, by one more operation */
-    EXP_ADDENDS  /* sums alone */
+    EXP_SHORT,   /* the same; with a table of 8 to 0.9 ulp and not 0.7, by one operation less */
+    EXP_ADDENDS  /* sums alone; likewise */
 };
 
 /* Without masks addends past this depth are those of it, and no operation makes them 0: 2^32 of them come to 2^-151, which
@@ -99,7 +99,7 @@ SOFTFOCUS_INLINE struct exp_parts exp_parts(vf t, vf r, enum exp_use use)
 #if VF_TABLE_BITS
     vi low = vi_lookup(vf_load_table(exp_table), vf_bits(t));
 #if VF_TABLE_BITS == 3
-    if (use == EXP_FINE) {
+    if (use == EXP_FACTORS) {
         vf q = vf_mul_add(r, vf_set1(SOFTFOCUS_EXP8_FINE_Q4), vf_set1(SOFTFOCUS_EXP8_FINE_Q3));
         q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP8_FINE_Q2));
         q = vf_mul_add(r, q, vf_set1(SOFTFOCUS_EXP8_FINE_Q1));
@@ -242,7 +242,7 @@ SOFTFOCUS_INLINE vf exp_of_negative_low(vf z, vf *low)
 {
     /* exp_base of 0: no compiler folds that. */
     struct exp_base zero = {vf_set1(0.0f), vf_set1(-EXP_DEPTH), vf_set1(EXP_ROUND)};
-    struct exp_terms terms = exp_terms(z, zero, 0, EXP_FINE);
+    struct exp_terms terms = exp_terms(z, zero, 0, EXP_FACTORS);
     vf e = exp_of_terms(terms);
     if (low)
         *low = vf_mul_add(terms.scale, terms.quotient, vf_sub(terms.scale, e));
