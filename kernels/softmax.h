@@ -38,8 +38,9 @@ struct exp_sum {
 
 enum { SETTLE_GROUPS = 8 }; /* after so many, 16 products in each lane */
 
-/* Where the two floats of products begin: at 2^-100 and -2^-100, which cancel in the end. Added to 0, a product of addends
-   that are too far down (EXP_ADDENDS_DEPTH) would be subnormal. What a float result shows is 2^-89 or more, in units. */
+/* Where the two floats of products begin: at 0, but those of addends that are not cut (EXP_ADDENDS_DEPTH) at 2^-100 and
+   -2^-100, which cancel in the end. Added to 0, products of what is too far down would be subnormal. What a float result
+   shows is 2^-89 or more, in units. */
 #define FIRST_REST(use) ((use) == EXP_ADDENDS && !EXP_CUTS_ADDENDS ? 0x1p-100f : 0.0f)
 
 SOFTFOCUS_INLINE struct exp_sum no_terms(vd sum, enum exp_use use)

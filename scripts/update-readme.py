@@ -6,14 +6,14 @@
     scripts/update-readme.py --print        prints the tables and leaves README.md as it is
 
     --cpu NAME        what the tables call this CPU, before its family and model (default: what the kernel calls it)
-    --check COMMAND   one more `softfocus check` to take accuracy from, under an emulator; may be repeated. NEON's, and AVX-512's
-                      where the CPU has none:
+    --check COMMAND   one more `softfocus check` to take accuracy from, under an emulator; may be repeated. NEON's, and
+                      AVX-512's where the CPU has none:
                       --check 'scripts/emulate.sh neon build-aarch64-tools/tools/softfocus check'
                       --check 'scripts/emulate.sh avx512 build/tools/softfocus check --isa avx512'
 
-Run by hand on an idle machine: about two minutes, and as long again for each emulated program. It needs a build with
--Dtools=enabled and -Dbench=enabled, and NumPy (for `easy`). A table whose measurement fails is left alone, and the exit
-status is then 1.
+Run by hand on an idle machine: about two minutes, as long again for NEON, and half an hour for AVX-512 in Bochs (on
+busy cores). It needs a build with -Dtools=enabled and -Dbench=enabled, and NumPy (for `easy`). A table whose
+measurement fails is left alone, and the exit status is then 1.
 """
 
 import argparse
