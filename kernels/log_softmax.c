@@ -337,6 +337,8 @@ SOFTFOCUS_INLINE void end_columns(void *opaque, void *sums, const struct batch *
 SOFTFOCUS_SELDOM void exchange_all(struct exchange exchange) { exchange_rest(exchange, 0, finish_column); }
 SOFTFOCUS_SHARED void give_all(struct exchange exchange) { give_tile(exchange, 0, finish_column); }
 
+SOFTFOCUS_PER_BATCH void store_all(struct block_results results) { block_store(results, 0, 0, finish_column); }
+
 SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_args *args, size_t begin, size_t end)
 {
     static const struct column_kernel kernel = {.passes = 2,
@@ -347,9 +349,9 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_args *args, siz
                                                 .take = take_columns,
                                                 .is_enough = is_enough,
                                                 .end = end_columns,
-                                                .finish = finish_column,
                                                 .exchange_all = exchange_all,
-                                                .give_all = give_all};
+                                                .give_all = give_all,
+                                                .store_all = store_all};
     struct column_tensors tensors = {args->shape, args->logits, {NULL, 0, 0, 0}, args->log_probs,
                                      streams_to(&args->shape, args->logits, args->log_probs)};
     _Alignas(64) union columns_memory memory;

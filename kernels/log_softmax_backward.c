@@ -275,6 +275,8 @@ SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf g, vf log_prob, size_t 
 SOFTFOCUS_SHARED void exchange_all(struct exchange exchange) { exchange_rest(exchange, 1, finish_column); }
 SOFTFOCUS_SHARED void give_all(struct exchange exchange) { give_tile(exchange, 1, finish_column); }
 
+SOFTFOCUS_PER_BATCH void store_all(struct block_results results) { block_store(results, 1, 0, finish_column); }
+
 SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_backward_args *args, size_t begin, size_t end)
 {
     static const struct column_kernel kernel = {.passes = 1,
@@ -284,9 +286,9 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_backward_args *
                                                 .begin = begin_columns,
                                                 .take = take_columns,
                                                 .end = end_columns,
-                                                .finish = finish_column,
                                                 .exchange_all = exchange_all,
-                                                .give_all = give_all};
+                                                .give_all = give_all,
+                                                .store_all = store_all};
     struct column_tensors tensors = {args->shape, args->grad_log_probs, args->log_probs, args->grad_logits,
                                      streams_gradient(args)};
     _Alignas(64) union columns_memory memory;

@@ -237,8 +237,6 @@ SOFTFOCUS_INLINE vm is_hard(vf z, vf y)
     return vm_and(hard, vf_less(vf_set1(-LOGIT_FLOAT), vf_minus_abs(z)));
 }
 
-SOFTFOCUS_INLINE int all_set(vm lanes) { return !vm_any(vm_and_not(vm_first(VF_LANES), lanes)); }
-
 SOFTFOCUS_INLINE struct result select_result(vm m, struct result a, struct result b)
 {
     return (struct result){vf_select(m, a.loss, b.loss), vf_select(m, a.grad, b.grad)};
@@ -249,7 +247,7 @@ SOFTFOCUS_SHARED struct result step(const struct constants *c, vf z, vf y, vf we
 {
     vm hard = is_hard(z, y);
     struct result any;
-    if (!c->wide && all_set(hard))
+    if (!c->wide && vm_all(hard))
         return hard_targets(c, z, y, weight);
     any_targets(c, 1, &z, &y, &weight, &any);
     return c->wide ? any : select_result(hard, hard_targets(c, z, y, weight), any);
@@ -319,7 +317,7 @@ SOFTFOCUS_INLINE int hard_parts(const real *z, const real *y, size_t n, struct p
     }
     for (size_t v = 0; v < n; v++)
         hard_log(&parts[v]);
-    return all_set(vm_and(vf_equal(soft, zero), vf_less(vf_set1(MINUS_INFINITY), size)));
+    return vm_all(vm_and(vf_equal(soft, zero), vf_less(vf_set1(MINUS_INFINITY), size)));
 }
 
 SOFTFOCUS_INLINE void hard_modulators_of(const struct constants *c, enum modulator_form form, struct parts *parts, size_t n)
@@ -379,12 +377,12 @@ SOFTFOCUS_SHARED void any_results(const struct constants *c, const struct lines 
         z[count] = vf_load(lines->logits.data + first);
         y[count] = vf_load(lines->targets.data + first);
         weights[count] = weights_load(c, lines, first);
-        count += all || !all_set(is_hard(z[count], y[count]));
+        count += all || !vm_all(is_hard(z[count], y[count]));
     } while (++v < n);
     any_targets(c, count, z, y, weights, all ? results : any);
     for (v = 0, count = 0; v < n && !all; v++) {
         vm hard = hard_at(lines, i + v * VF_LANES);
-        if (!all_set(hard))
+        if (!vm_all(hard))
             results[v] = select_result(hard, results[v], any[count++]);
     }
 }

@@ -762,38 +762,20 @@ void find_share_peak(struct softfocus_row_share *share, const real *z, size_t cl
 SOFTFOCUS_INLINE vi class_number(size_t class) { return vi_set1((int32_t)(uint32_t)class); }
 
 /* Of *max and vector v of a block; by the order of the operands never NaN, but on NEON. Four chains: in one, each maximum
-   waits for the one before (1.04 to 1.065 times as fast, AVX-512). With `target`, not NULL by a constant, the logits of
-   these classes go to *at_target. */
-SOFTFOCUS_INLINE void columns_max(const struct block *block, size_t v, vf *max, const vi *target, vf *at_target)
+   waits for the one before (1.04 to 1.065 times as fast, AVX-512). */
+SOFTFOCUS_INLINE void columns_max(const struct block *block, size_t v, vf *max)
 {
-    vf m[4] = {*max, *max, *max, *max}, at = target ? *at_target : *max; /* not in memory, where each vector would go */
-    vi number = class_number(block->first), targets[4];                  /* less 0, 1, 2 and 3 */
+    vf m[4] = {*max, *max, *max, *max};
     const real *z = columns_at(block->in, v, 0);
     ptrdiff_t stride = block->in.class_stride;
     size_t k = 0;
-    SOFTFOCUS_UNROLL_SHORT
-    for (size_t c = 0; c < 4; c++)
-        targets[c] = target ? vi_add(*target, vi_set1(-(int32_t)c)) : number;
-    for (; k + 4 <= block->classes; k += 4, z += 4 * stride) {
+    for (; k + 4 <= block->classes; k += 4, z += 4 * stride)
         SOFTFOCUS_UNROLL_SHORT
-        for (size_t c = 0; c < 4; c++) {
-            vf x = vf_load(z + (ptrdiff_t)c * stride);
-            m[c] = vf_max(x, m[c]);
-            if (target)
-                at = vf_select(vi_equal(targets[c], number), x, at);
-        }
-        number = vi_add(number, vi_set1(4));
-    }
-    for (; k < block->classes; k++, z += stride) {
-        vf x = vf_load(z);
-        m[0] = vf_max(x, m[0]);
-        if (target)
-            at = vf_select(vi_equal(*target, number), x, at);
-        number = vi_add(number, vi_set1(1));
-    }
+        for (size_t c = 0; c < 4; c++)
+            m[c] = vf_max(vf_load(z + (ptrdiff_t)c * stride), m[c]);
+    for (; k < block->classes; k++, z += stride)
+        m[0] = vf_max(vf_load(z), m[0]);
     *max = max4(m[0], m[1], m[2], m[3]);
-    if (target)
-        *at_target = at;
 }
 
 /* ---- Guesses of the maximum
@@ -807,17 +789,17 @@ SOFTFOCUS_INLINE void columns_max(const struct block *block, size_t v, vf *max, 
 SOFTFOCUS_INLINE vf guess_of_max(const struct block *block, size_t v)
 {
     vf guess = vf_set1(MINUS_INFINITY);
-    columns_max(block, v, &guess, NULL, NULL);
+    columns_max(block, v, &guess);
     return guess;
 }
 
 /* What a sum leaves out in each lane. */
 enum hole_kind {
     MAXIMUM, /* whichever that is in the end. Such sums are for a logarithm, and nothing else: EXP_ADDENDS */
-    TARGET,  /* a class; */
+    TARGET,  /* a class, whose logit is wanted; */
     HIDDEN,  /* nothing: in the place of a class is -inf. `class` is one that does not come then, INT32_MAX: it is looked for
                 where speed does not depend on it. */
-    SOUGHT   /* a class whose logit is wanted, and the maximum, where no pass before has looked for them */
+    SOUGHT   /* the same, and the maximum is wanted, where no pass before has looked for it */
 };
 
 struct column_hole {
@@ -863,10 +845,10 @@ SOFTFOCUS_INLINE void columns_group(const struct column_sum *of, size_t n, size_
         if (kind == MAXIMUM)
             term = but_largest(&found->max, x, vf_load(again + (ptrdiff_t)c * of->stride));
         set_term(&group, c, term, base, far, use_of(kind));
-        if (kind == SOUGHT) {
+        if (kind == SOUGHT)
             found->max = vf_max(x, found->max); /* by the order of the operands never NaN, but on NEON */
+        if (kind == SOUGHT || kind == TARGET)
             found->logit = vf_select(here, x, found->logit);
-        }
         if (keeps)
             vf_store(z, group.e[c]);
         if (kind != MAXIMUM && !hidden)
@@ -946,7 +928,7 @@ SOFTFOCUS_INLINE void columns_sum_exp(const struct block *block, size_t v, struc
 SOFTFOCUS_INLINE int mend_guess(vf *guess, vf max, vd *sum)
 {
     vm good = is_good_guess(*guess, max);
-    if (__builtin_expect(!vm_any(vm_and_not(vm_first(VF_LANES), good)), 1))
+    if (__builtin_expect(vm_all(good), 1))
         return 0;
     *guess = vf_select(good, *guess, max);
     *sum = vd_set1(0.0);

@@ -11,7 +11,8 @@
 #include "kernels/softmax.h"
 
 /* The factor of e_j in units in the gradient, as two floats: where it is so small that a float would lose digits (below
-   2^-126), 2^124 of it comes with the first and is taken back by the second, after the product with e_j has its digits. */
+   2^-126), 2^124 of it comes with the first and is taken back by the second, after the product with e_j has its digits. The second
+   is 1 most often, and 0 where the position is ignored. */
 struct factor {
     vf first, second;
 };
@@ -99,7 +100,7 @@ SOFTFOCUS_INLINE struct focal focal_end(const struct softfocus_softmax_focal_arg
 {
     vd zero = vd_set1(0.0), one = vd_set1(1.0), target_exp = parts->target_exp, nll = parts->nll;
     vd weight = weights_of(args, targets);
-    vd live = vd_widen(vf_select(ignored(vi_load(targets->class)), vf_set1(0.0f), vf_set1(1.0f)));
+    vf live = vf_select(ignored(vi_load(targets->class)), vf_set1(0.0f), vf_set1(1.0f));
     vd sum = vd_add(rest, target_exp);
 
     /* One division for both quotients. The bound keeps the product normal; below 2^-40 the quotient p l / u is 1 to within
@@ -116,7 +117,7 @@ SOFTFOCUS_INLINE struct focal focal_end(const struct softfocus_softmax_focal_arg
     vd weighted = vd_mul(weight, vd_power(u, args->focal.gamma));
     struct focal result;
     result.loss = vd_mul(weighted, vd_select_less(zero, weight, nll, finite_nll)); /* a weight of 0 times inf is 0 */
-    result.loss = vd_select_less(zero, live, result.loss, zero);
+    result.loss = vd_select_less(zero, vd_widen(live), result.loss, zero);
 
     vd gamma = vd_min(vd_set1(0x1p1000), vd_set1(args->focal.gamma)); /* finite: u^gamma may be 0 */
     vd factor = vd_mul(vd_mul(weighted, vd_set1(args->focal.scale)), vd_mul_add(gamma, quotient, one));
@@ -124,7 +125,7 @@ SOFTFOCUS_INLINE struct focal focal_end(const struct softfocus_softmax_focal_arg
     vd scaled = vd_mul(vd_mul(factor, inverse_sum), unit);
     vd tiny = vd_set1(FACTOR_TINY);
     result.factor.first = one_nan(vd_narrow(vd_select_less(scaled, tiny, vd_mul(scaled, vd_set1(FACTOR_LIFT)), scaled)));
-    result.factor.second = vd_narrow(vd_select_less(scaled, tiny, vd_set1(1.0 / FACTOR_LIFT), one));
+    result.factor.second = vf_mul(live, vd_narrow(vd_select_less(scaled, tiny, vd_set1(1.0 / FACTOR_LIFT), one)));
     return result;
 }
 
@@ -465,7 +466,8 @@ struct columns_state {
         vd unit; /* and when the loss is known: */
         struct exp_base base;
     } of[SMALL_BATCH_VECTORS];
-    struct columns tile; /* of the batch where targets are hidden, else without data */
+    struct columns tile; /* of the batch; of blocks without data */
+    int hidden;          /* whether targets are, there */
     int guesses;         /* whether exponentials are relative to guesses of the maxima, or to these */
     real *near;          /* what they are relative to: where maxima are, or */
     real few[TILE_LEAST]; /* guesses, of a tile, which has fewer positions then, */
@@ -531,11 +533,13 @@ SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
  * second operand then. Where that does not hold (factors that are tiny, see struct factor, or past 1), or where the position
  * is ignored, gradients are formed in the tile, and the factor is 1.
  *
- * With the functions of their own that the passes are below, the loss with its gradient is 1.06 times as fast at 4 x 19 x
- * 65536 (12.4 to 11.0 instructions per element), 1.1 at 1000 x 32, 1.23 at 1 x 80 x 16384 (10.1 to 8.4), but 0.96 to 1.0
- * times at 2 to 8 classes, hidden or not (AVX2, Zen 3). From so many classes on what is done lane by lane, some 60
- * operations for a vector, is less than what is saved, 12 for each class. */
-enum { HIDE_CLASSES = VF_LANES > 1 ? 12 : INT32_MAX };
+ * In other tiles the target is looked for beside the sum, where its logit is found, too, and with the results. So is each
+ * class's product, by the first factor alone: tiny factors, and ignored positions, are seen to in the tile as above.
+ *
+ * What is done lane by lane to hide targets is some 60 operations for a vector, and what is saved 5 for each class. With 12
+ * classes not hidden the loss with its gradient is 1.02 to 1.03 times as fast (clang 1.0), with 16 1.01 to 1.03 (clang
+ * 0.97 to 1.03), with 24 0.98 to 1.01 (0.95 to 0.97; AVX2, Zen 3). */
+enum { HIDE_CLASSES = VF_LANES > 1 ? 16 : INT32_MAX };
 
 /* Classes from which on exponentials are relative to guesses of the maxima: more than a tile holds of the least positions.
    In tiles, too, where there are still fewer positions, since sums have other bits by a guess. */
@@ -588,29 +592,33 @@ SOFTFOCUS_INLINE void set_at_targets(struct columns tile, size_t v, const struct
 }
 
 /* The gradients but at the targets, formed in the tile. */
-SOFTFOCUS_PER_BATCH void scale_in_tile(struct columns tile, size_t v, size_t classes, vm none, struct factor factor)
+SOFTFOCUS_PER_BATCH void scale_in_tile(const struct columns *tile, size_t v, size_t classes, const struct targets *targets,
+                                       const struct factor *factor)
 {
-    real *e = columns_at(tile, v, 0);
-    for (size_t k = 0; k < classes; k++, e += tile.class_stride)
-        vf_store(e, vf_select(none, vf_set1(0.0f), vf_mul(vf_mul(vf_load(e), factor.first), factor.second)));
+    vm none = ignored(vi_load(targets->class));
+    vf first = factor->first, second = factor->second;
+    ptrdiff_t stride = tile->class_stride;
+    real *e = columns_at(*tile, v, 0);
+    for (size_t k = 0; k < classes; k++, e += stride)
+        vf_store(e, vf_select(none, vf_set1(0.0f), vf_mul(vf_mul(vf_load(e), first), second)));
 }
 
 /* Makes of vector v's part of a tile what gradients are formed of, and returns the factor. */
-SOFTFOCUS_INLINE vf end_hidden(struct columns tile, size_t v, size_t classes, const struct targets *targets,
-                                const struct focal *result)
+SOFTFOCUS_INLINE vf end_tile(const struct columns *tile, size_t v, size_t classes, int hidden, const struct targets *targets,
+                             const struct focal *result)
 {
     vf one = vf_set1(1.0f), factor = result->factor.first;
-    vm none = ignored(vi_load(targets->class));
-    vm unfit = vm_or(none, vm_or(vf_less(result->factor.second, one), vf_less(one, factor)));
-    if (vm_any(unfit)) {
-        scale_in_tile(tile, v, classes, none, result->factor);
+    if (vm_any(vf_less(result->factor.second, one)) || (hidden && vm_any(vf_less(one, factor)))) {
+        scale_in_tile(tile, v, classes, targets, &result->factor);
         factor = one;
     }
-    set_at_targets(tile, v, targets, vf_select(none, vf_set1(0.0f), result->at_target));
+    if (hidden)
+        set_at_targets(*tile, v, targets,
+                       vf_select(ignored(vi_load(targets->class)), vf_set1(0.0f), result->at_target));
     return factor;
 }
 
-/* Gradients from what end_hidden leaves in a hiding tile. */
+/* Gradients from what end_tile leaves in a hiding tile. */
 SOFTFOCUS_INLINE vf finish_hidden(const void *opaque, vf x, vf none, size_t class, size_t v, enum form form)
 {
     const struct columns_sums *sums = opaque;
@@ -618,24 +626,33 @@ SOFTFOCUS_INLINE vf finish_hidden(const void *opaque, vf x, vf none, size_t clas
     return vf_min(x, vf_mul(x, sums->of[v].results.factor.first));
 }
 
-/* Gradients from e_j of another tile, or from z_j of a block. */
+/* The same in any other tile, which has e_j. */
 SOFTFOCUS_INLINE vf finish_seen(const void *opaque, vf x, vf none, size_t class, size_t v, enum form form)
 {
+    const struct column_results *results = &((const struct columns_sums *)opaque)->of[v].results;
+    (void)none, (void)form;
+    return vf_select(vi_equal(vi_load(results->targets.class), class_number(class)), results->at_target,
+                     vf_mul(x, results->factor.first));
+}
+
+/* Gradients from z_j of a block. */
+SOFTFOCUS_INLINE vf finish_block(const void *opaque, vf x, vf none, size_t class, size_t v, enum form form)
+{
     const struct columns_sums *sums = opaque;
-    (void)none;
+    (void)none, (void)form;
     const struct column_results *results = &sums->of[v].results;
     vi target = vi_load(results->targets.class);
-    vf e = form != BLOCKS ? x : exp_based(x, sums->units[v].base, 1);
+    vf e = exp_based(x, sums->units[v].base, 1);
     vf grad = vf_mul(vf_mul(e, results->factor.first), results->factor.second);
     grad = vf_select(vi_equal(target, class_number(class)), results->at_target, grad);
     return vf_select(ignored(target), vf_set1(0.0f), grad);
 }
 
-/* Gradients from any of these. */
 SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf x, vf none, size_t class, size_t v, enum form form)
 {
-    return form == HIDING_TILE ? finish_hidden(opaque, x, none, class, v, form)
-                               : finish_seen(opaque, x, none, class, v, form);
+    if (form == BLOCKS)
+        return finish_block(opaque, x, none, class, v, form);
+    return form == TILE ? finish_seen(opaque, x, none, class, v, form) : finish_hidden(opaque, x, none, class, v, form);
 }
 
 SOFTFOCUS_INLINE void guess_maxima(struct columns_state *state, const struct batch *batch, const struct block *block)
@@ -651,21 +668,18 @@ SOFTFOCUS_SHARED void find_column_peaks(struct columns_state *state, const struc
     int hidden = block->form == HIDING_TILE;
     if (block->first == 0) {
         guess_maxima(state, batch, block);
-        state->tile = hidden ? block->in : (struct columns){NULL, 0, 0};
+        state->tile = block->in;
+        state->hidden = hidden;
         for (size_t v = 0; v < batch->vectors && hidden; v++)
             hide_targets(block->in, v, &state->targets[v], state->target_logit[v]);
     }
-    for (size_t v = 0; v < batch->vectors; v++) {
-        vi target = vi_load(state->targets[v].class);
-        vf logit = vf_load(state->target_logit[v]);
+    struct block in = *block; /* a copy: no store may change it behind the compiler's back */
+    size_t vectors = batch->vectors;
+    for (size_t v = 0; v < vectors; v++) {
         vf max = vf_load(state->max[v]);
-        if (hidden) {
-            max = vf_max(logit, max);
-            columns_max(block, v, &max, NULL, NULL);
-        } else {
-            columns_max(block, v, &max, &target, &logit);
-            vf_store(state->target_logit[v], logit);
-        }
+        if (hidden)
+            max = vf_max(vf_load(state->target_logit[v]), max);
+        columns_max(&in, v, &max);
         vf_store(state->max[v], max);
     }
     if (block->first + block->classes == state->args->shape.classes)
@@ -676,13 +690,16 @@ SOFTFOCUS_SHARED void find_column_peaks(struct columns_state *state, const struc
 SOFTFOCUS_INLINE void sum_columns(struct columns_state *state, const struct batch *batch, const struct block *block,
                                   int hidden, int keeps, column_result *result)
 {
-    struct exchange exchange = *block->exchange; /* a copy: no store may change it behind the compiler's back */
+    /* Copies: no store may change them behind the compiler's back. */
+    struct exchange exchange = *block->exchange;
+    struct block in = *block;
     int guesses = state->guesses;
     for (size_t v = 0; v < batch->vectors; v++) {
         struct column_hole hole = {hidden ? HIDDEN : TARGET,
                                    hidden ? vi_set1(INT32_MAX) : vi_load(state->targets[v].class)};
-        struct column_found none = {vf_set1(0.0f), vf_set1(0.0f)};
-        columns_sum_exp(block, v, hole, near_max(state, v), guesses, keeps, result, &exchange, &state->rest[v], &none);
+        struct column_found found = {vf_set1(0.0f), vf_load(state->target_logit[v])};
+        columns_sum_exp(&in, v, hole, near_max(state, v), guesses, keeps, result, &exchange, &state->rest[v], &found);
+        vf_store(state->target_logit[v], found.logit);
     }
     *block->exchange = exchange;
 }
@@ -711,7 +728,7 @@ SOFTFOCUS_REGIME void sum_block(struct columns_state *state, const struct batch 
         struct column_found found = {vf_load(state->max[v]), vf_load(state->target_logit[v])};
         if (pass > 0 && !state->again[v])
             continue;
-        columns_sum_exp(block, v, hole, near_max(state, v), 1, 0, finish_seen, &nothing, &state->rest[v], &found);
+        columns_sum_exp(block, v, hole, near_max(state, v), 1, 0, finish_block, &nothing, &state->rest[v], &found);
         vf_store(state->max[v], found.max);
         vf_store(state->target_logit[v], found.logit);
     }
@@ -774,19 +791,24 @@ SOFTFOCUS_SHARED void end_columns(void *opaque, void *sums, const struct batch *
         struct focal_parts *parts = &done->of[v].parts;
         parts->nll = focal_nll(vf_load(state->max[v]), vf_load(state->target_logit[v]), state->rest[v], parts->target_exp);
     }
-    for (size_t v = 0; v < batch->vectors; v++) {
+    /* Copies: no store may change them behind the compiler's back. */
+    const struct softfocus_softmax_focal_args *args = state->args;
+    struct batch own = *batch;
+    struct columns tile = state->tile;
+    size_t classes = args->shape.classes;
+    int hidden = state->hidden, mends = tile.data && args->grad.data;
+    vd sum = state->sum;
+    for (size_t v = 0; v < own.vectors; v++) {
         struct focal_parts parts = done->of[v].parts;
-        struct focal result = focal_end(state->args, &state->targets[v], state->rest[v], state->of[v].unit, &parts);
-        keep_losses(state->args, batch->position + v * VF_LANES, batch_lanes(batch, v), repeated_lanes(batch, v),
-                    result.loss, &state->sum);
+        struct focal result = focal_end(args, &state->targets[v], state->rest[v], state->of[v].unit, &parts);
+        keep_losses(args, own.position + v * VF_LANES, batch_lanes(&own, v), repeated_lanes(&own, v), result.loss, &sum);
         if (guesses) /* or there are no blocks */
             state->of[v].base = exp_base_of(near_max(state, v), 1, 1, EXP_FACTORS);
+        if (mends)
+            result.factor.first = end_tile(&tile, v, classes, hidden, &state->targets[v], &result);
         done->of[v].results = (struct column_results){state->targets[v], result.factor, result.at_target};
-        if (state->tile.data && state->args->grad.data)
-            done->of[v].results.factor.first =
-                end_hidden(state->tile, v, state->args->shape.classes, &state->targets[v], &result);
     }
-    state->sum = sums_from(state->sum, batch->repeated);
+    state->sum = sums_from(sum, batch->repeated);
 }
 
 SOFTFOCUS_SELDOM void exchange_all(struct exchange exchange)
@@ -805,6 +827,8 @@ SOFTFOCUS_SHARED void give_all(struct exchange exchange)
         give_tile(exchange, 0, finish_seen);
 }
 
+SOFTFOCUS_PER_BATCH void store_all(struct block_results results) { block_store(results, 0, 1, finish_column); }
+
 SOFTFOCUS_REGIME double columns(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
 {
     static const struct column_kernel kernel = {.passes = 2,
@@ -815,9 +839,9 @@ SOFTFOCUS_REGIME double columns(const struct softfocus_softmax_focal_args *args,
                                                 .take = take_columns,
                                                 .is_enough = is_enough,
                                                 .end = end_columns,
-                                                .finish = finish_column,
                                                 .exchange_all = exchange_all,
-                                                .give_all = give_all};
+                                                .give_all = give_all,
+                                                .store_all = store_all};
     struct column_tensors tensors = {args->shape, args->logits, {NULL, 0, 0, 0}, args->grad,
                                      streams_to(&args->shape, args->logits, args->grad)};
     struct columns_state state;

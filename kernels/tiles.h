@@ -66,6 +66,7 @@ struct batch {
 };
 
 struct exchange;
+struct block_results;
 
 /* How a batch is worked on: by blocks, where it lies, or in a tile of all classes, which is a copy, where a kernel may hide
    one class of each position. */
@@ -101,7 +102,7 @@ SOFTFOCUS_INLINE size_t repeated_lanes(const struct batch *batch, size_t v)
 typedef vf column_result(const void *sums, vf x, vf y, size_t class, size_t v, enum form form);
 
 /* What a kernel does with a batch. `take` sees each block in turn, pass by pass; `is_enough`, if not NULL, says whether the
-   first pass was; `end` forms what needs all classes of a position, in `sums`; `finish` gives results. */
+   first pass was; `end` forms what needs all classes of a position, in `sums`. */
 struct column_kernel {
     size_t passes; /* of `take` */
     int two;       /* whether there is a second input; the struct is a compile-time constant, so that no code asks */
@@ -111,9 +112,9 @@ struct column_kernel {
     void (*take)(void *state, const struct batch *batch, const struct block *block, size_t pass);
     int (*is_enough)(void *state, const struct batch *batch);
     void (*end)(void *state, void *sums, const struct batch *batch);
-    column_result *finish;
-    void (*exchange_all)(struct exchange exchange); /* exchange_rest, below, with this `finish`, as one function */
-    void (*give_all)(struct exchange exchange);     /* give_tile, below, likewise */
+    void (*exchange_all)(struct exchange exchange); /* exchange_rest, below, with its results, as one function */
+    void (*give_all)(struct exchange exchange);     /* give_tile and block_store, below, likewise */
+    void (*store_all)(struct block_results results);
 };
 
 struct column_tensors {
@@ -424,22 +425,27 @@ SOFTFOCUS_INLINE struct columns tile_columns(real *tile, struct softfocus_view v
 #define tile_load_from SOFTFOCUS_INSTANCE(tile_load_from)
 void tile_load_from(real *tile, struct softfocus_view view, struct batch batch, size_t first, size_t classes, size_t v);
 
+/* Where packed rows have `number` classes, a constant. Gives the first vector that is not loaded. */
+SOFTFOCUS_INLINE size_t tile_load_packed(real *tile, const struct softfocus_view *view, const struct batch *batch,
+                                         size_t classes, size_t number, size_t v)
+{
+    for (; classes == number && is_packed(*view, number) && (v + 1) * VF_LANES <= batch->count; v++) {
+        vf column[8];
+        packed_load(element(*view, batch->outer, 0, batch->inner + v * VF_LANES), number, column);
+        SOFTFOCUS_UNROLL_SHORT
+        for (size_t k = 0; k < number; k++)
+            vf_store(tile + (v * number + k) * VF_LANES, column[k]);
+    }
+    return v;
+}
+
 /* All classes of a batch. Packed rows by themselves: a call for each tile would cost them up to 12 %. */
 SOFTFOCUS_INLINE void tile_load(real *tile, struct softfocus_view view, struct batch batch, size_t classes)
 {
     size_t v = 0;
-#define LOAD_PACKED(n)                                                                                                 \
-    for (; classes == n && is_packed(view, n) && (v + 1) * VF_LANES <= batch.count; v++) {                             \
-        vf column[8];                                                                                                  \
-        packed_load(element(view, batch.outer, 0, batch.inner + v * VF_LANES), n, column);                             \
-        SOFTFOCUS_UNROLL_SHORT                                                                                         \
-        for (size_t k = 0; k < n; k++)                                                                                 \
-            vf_store(tile + (v * n + k) * VF_LANES, column[k]);                                                        \
-    }
-    LOAD_PACKED(2)
-    LOAD_PACKED(4)
-    LOAD_PACKED(8)
-#undef LOAD_PACKED
+    v = tile_load_packed(tile, &view, &batch, classes, 2, v);
+    v = tile_load_packed(tile, &view, &batch, classes, 4, v);
+    v = tile_load_packed(tile, &view, &batch, classes, 8, v);
     if (v < batch.vectors)
         tile_load_from(tile, view, batch, 0, classes, v);
 }
@@ -457,88 +463,152 @@ SOFTFOCUS_INLINE struct columns block_load(real *tile, const struct softfocus_vi
     return tile_columns(tile, *view, batch, block->classes);
 }
 
-/* The results of a block to where they belong. `next` and `further`, if any: what to fetch meanwhile is so many positions,
-   or classes, further on. */
-SOFTFOCUS_INLINE void block_store(const struct column_tensors *tensors, const struct batch *batch, const struct block *block,
-                                  const struct column_kernel *kernel, const void *sums, size_t next, size_t further)
+/* ---- The results of a block to where they belong */
+
+/* What they are formed of. `next` and `further`, if any: what to fetch meanwhile is so many positions, or classes, further
+   on. */
+struct block_results {
+    const struct column_tensors *tensors;
+    const struct batch *batch;
+    const struct block *block;
+    const void *sums;
+    size_t next, further;
+    int two;               /* constants: whether there is a second tensor, */
+    column_result *result; /* and how they are formed */
+};
+
+/* That of class k of the block and vector v, from what lies at x and, in the second tensor's tile, at y. */
+SOFTFOCUS_INLINE vf block_result(const struct block_results *of, const real *x, const real *y, size_t k, size_t v,
+                                 enum form form)
 {
-    struct softfocus_view out = tensors->out;
-    int two = kernel->two;
-    enum form form = block->form;
-    ptrdiff_t stride = block->in.class_stride, second_stride = two ? block->second.class_stride : 0;
-    size_t classes = block->classes, step = block->in.step, second_step = two ? block->second.step : 0, first = 0;
+    vf second = of->two ? vf_load(y) : vf_set1(0.0f);
+    return of->result(of->sums, vf_load(x), second, of->block->first + k, v, form);
+}
+
+/* What is to be fetched where `count` classes of vector v are written as rows. */
+SOFTFOCUS_INLINE void fetch_next_rows(const struct block_results *of, size_t v, size_t k, size_t count)
+{
+    const struct column_tensors *tensors = of->tensors;
+    size_t outer = of->batch->outer, inner = of->batch->inner + of->next, classes = of->block->classes;
+    if (!of->next)
+        return;
+    fetch_rows(tensors->in, outer, inner, classes, v, k, count);
+    if (of->two)
+        fetch_rows(tensors->second, outer, inner, classes, v, k, count);
+    fetch_rows(tensors->out, outer, inner, classes, v, k, count);
+}
+
+/* And where a class is written, from vector v on. */
+SOFTFOCUS_INLINE void fetch_further_class(const struct block_results *of, size_t k, size_t v, int streams)
+{
+    const struct column_tensors *tensors = of->tensors;
+    const struct batch *batch = of->batch;
+    size_t class = smaller(of->block->first + k + of->further, tensors->shape.classes - 1);
+    for (; of->further && v < batch->vectors; v++) {
+        fetch_line(tensors->in, batch->outer, class, batch->inner, v);
+        if (of->two)
+            fetch_line(tensors->second, batch->outer, class, batch->inner, v);
+        if (!streams)
+            fetch_line(tensors->out, batch->outer, class, batch->inner, v);
+    }
+}
+
+/* As packed rows of `classes` classes, a constant, which is all there are: so few are not hidden. Gives the first vector that
+   is not written. */
+SOFTFOCUS_INLINE size_t store_packed(const struct block_results *of, size_t classes, size_t v)
+{
+    struct softfocus_view out = of->tensors->out;
+    const struct batch *batch = of->batch;
+    struct columns in = of->block->in, second = of->two ? of->block->second : in;
+    for (; of->block->classes == classes && is_packed(out, classes) && (v + 1) * VF_LANES <= batch->count; v++) {
+        const real *x = columns_at(in, v, 0), *y = columns_at(second, v, 0);
+        vf columns[8];
+        SOFTFOCUS_UNROLL_SHORT
+        for (size_t k = 0; k < classes; k++, x += in.class_stride, y += second.class_stride)
+            columns[k] = block_result(of, x, y, k, v, TILE);
+        packed_store(element(out, batch->outer, 0, batch->inner + v * VF_LANES), classes, columns);
+    }
+    return v;
+}
+
+/* As rows, whole vectors of positions from v on, four classes at a time; likewise. */
+SOFTFOCUS_INLINE size_t store_rows(const struct block_results *of, size_t v, enum form form)
+{
+    struct softfocus_view out = of->tensors->out;
+    const struct batch *batch = of->batch;
+    struct columns in = of->block->in, second = of->two ? of->block->second : in;
+    size_t classes = of->block->classes;
     vf zero = vf_set1(0.0f);
-#define FINISH(x, y, k, v, form) kernel->finish(sums, vf_load(x), two ? vf_load(y) : zero, block->first + (k), v, form)
-#define FETCH_ROWS(v, k, count)                                                                                        \
-    if (next) {                                                                                                        \
-        fetch_rows(tensors->in, batch->outer, batch->inner + next, classes, v, k, count);                              \
-        if (two)                                                                                                       \
-            fetch_rows(tensors->second, batch->outer, batch->inner + next, classes, v, k, count);                      \
-        fetch_rows(out, batch->outer, batch->inner + next, classes, v, k, count);                                      \
-    }
-#define STORE_PACKED(n)                                                                                                \
-    for (; classes == n && is_packed(out, n) && (first + 1) * VF_LANES <= batch->count; first++) {                     \
-        const real *x = columns_at(block->in, first, 0), *y = two ? columns_at(block->second, first, 0) : x;           \
-        vf columns[8];                                                                                                 \
-        SOFTFOCUS_UNROLL_SHORT                                                                                         \
-        for (size_t k = 0; k < n; k++, x += stride, y += second_stride)                                                \
-            columns[k] = FINISH(x, y, k, first, TILE); /* so few classes are not hidden */                             \
-        packed_store(element(out, batch->outer, 0, batch->inner + first * VF_LANES), n, columns);                      \
-    }
-    STORE_PACKED(2)
-    STORE_PACKED(4)
-    STORE_PACKED(8)
-#undef STORE_PACKED
-    for (; is_rows(out) && (first + 1) * VF_LANES <= batch->count; first++) {
-        const real *x = columns_at(block->in, first, 0), *y = two ? columns_at(block->second, first, 0) : x;
-        real *target = element(out, batch->outer, block->first, batch->inner + first * VF_LANES);
+    for (; is_rows(out) && (v + 1) * VF_LANES <= batch->count; v++) {
+        const real *x = columns_at(in, v, 0), *y = columns_at(second, v, 0);
+        real *target = element(out, batch->outer, of->block->first, batch->inner + v * VF_LANES);
         vf column[4] = {zero, zero, zero, zero};
         size_t k = 0;
         for (; k + 4 <= classes; k += 4) {
-            ptrdiff_t from = fresh(stride), second_from = fresh(second_stride);
-            FETCH_ROWS(first, k, 4)
+            ptrdiff_t from = fresh(in.class_stride), second_from = fresh(second.class_stride);
+            fetch_next_rows(of, v, k, 4);
             SOFTFOCUS_UNROLL_SHORT
             for (size_t c = 0; c < 4; c++, x += from, y += second_from)
-                column[c] = FINISH(x, y, k + c, first, form);
+                column[c] = block_result(of, x, y, k + c, v, form);
             vf_store_columns(target + k, fresh(out.inner_stride), column, 4);
         }
         if (k < classes) {
-            FETCH_ROWS(first, k, 3)
+            fetch_next_rows(of, v, k, 3);
             SOFTFOCUS_UNROLL
-            for (size_t c = 0; c < 3; c++, x += stride, y += second_stride)
+            for (size_t c = 0; c < 3; c++, x += in.class_stride, y += second.class_stride)
                 if (k + c < classes)
-                    column[c] = FINISH(x, y, k + c, first, form);
+                    column[c] = block_result(of, x, y, k + c, v, form);
             vf_store_columns(target + k, out.inner_stride, column, classes - k);
         }
     }
+    return v;
+}
+
+/* Class by class, from vector v on. */
+SOFTFOCUS_INLINE void store_classes(const struct block_results *of, size_t first)
+{
+    struct softfocus_view out = of->tensors->out;
+    const struct batch *batch = of->batch;
+    struct columns in = of->block->in, second = of->two ? of->block->second : in;
+    size_t classes = of->block->classes, step = in.step, second_step = second.step;
+    enum form form = of->block->form;
     for (size_t k = 0; k < classes; k++) {
-        const real *x = columns_at(block->in, first, k), *y = two ? columns_at(block->second, first, k) : x;
-        real *line = element(out, batch->outer, block->first + k, batch->inner);
-        size_t class = smaller(block->first + k + further, tensors->shape.classes - 1), v = first;
-        int streams = tensors->streams && before_line(line, 1) == 0;
+        const real *x = columns_at(in, first, k), *y = columns_at(second, first, k);
+        real *line = element(out, batch->outer, of->block->first + k, batch->inner);
+        size_t v = first;
+        int streams = of->tensors->streams && before_line(line, 1) == 0;
         /* Not in the loop below, where gcc would ask for each vector: 1.25 times the instructions of the backward pass. */
-        for (size_t i = first; further && i < batch->vectors; i++) {
-            fetch_line(tensors->in, batch->outer, class, batch->inner, i);
-            if (two)
-                fetch_line(tensors->second, batch->outer, class, batch->inner, i);
-            if (!streams)
-                fetch_line(out, batch->outer, class, batch->inner, i);
-        }
+        fetch_further_class(of, k, first, streams);
         /* Whole vectors of neighbours by themselves: what is asked for each of the others takes 20 of 49 instructions of the
            backward pass (clang, AVX2). */
         for (size_t full = is_planes(out) ? batch->count / VF_LANES : 0; v < full; v++, x += step, y += second_step) {
-            vf result = FINISH(x, y, k, v, form);
+            vf result = block_result(of, x, y, k, v, form);
             if (streams)
                 vf_stream(line + v * VF_LANES, result);
             else
                 vf_store(line + v * VF_LANES, result);
         }
         for (; v < batch->vectors; v++, x += step, y += second_step)
-            lanes_store(line + (ptrdiff_t)(v * VF_LANES) * out.inner_stride, out.inner_stride, FINISH(x, y, k, v, form),
-                        batch_lanes(batch, v));
+            lanes_store(line + (ptrdiff_t)(v * VF_LANES) * out.inner_stride, out.inner_stride,
+                        block_result(of, x, y, k, v, form), batch_lanes(batch, v));
     }
-#undef FETCH_ROWS
-#undef FINISH
+}
+
+/* `hides`, a constant: whether there may be a HIDING_TILE. */
+SOFTFOCUS_INLINE void block_store(struct block_results of, int two, int hides, column_result *result)
+{
+    of.two = two;
+    of.result = result;
+    size_t v = store_packed(&of, 2, 0);
+    v = store_packed(&of, 4, v);
+    v = store_packed(&of, 8, v);
+    if (hides && of.block->form == HIDING_TILE) /* by itself, or each class would ask */
+        v = store_rows(&of, v, HIDING_TILE);
+    else if (hides && of.block->form == TILE)
+        v = store_rows(&of, v, TILE);
+    else
+        v = store_rows(&of, v, of.block->form);
+    store_classes(&of, v);
 }
 
 /* The batches of a range of positions, one by one. */
@@ -675,7 +745,7 @@ SOFTFOCUS_INLINE void finish_batch(const struct column_tensors *tensors, const s
         block.in = block_load(tile, &tensors->in, batch, &block);
         if (kernel->two)
             block.second = block_load(second_tile, &tensors->second, batch, &block);
-        block_store(tensors, batch, &block, kernel, sums, next, further);
+        kernel->store_all((struct block_results){tensors, batch, &block, sums, next, further, 0, NULL});
     }
 }
 

@@ -107,7 +107,7 @@ SOFTFOCUS_INLINE void count_word(enum softfocus_word word) { softfocus_words[wor
 #define vi_equal(...) UNLESS_SAME_2(vi_equal, __VA_ARGS__)
 #define vm_and(...) (COUNTED(vm_and), vm_and(__VA_ARGS__))
 #define vm_or(...) (COUNTED(vm_or), vm_or(__VA_ARGS__))
-#define vm_and_not(...) (COUNTED(vm_and_not), vm_and_not(__VA_ARGS__))
+#define vm_all(...) (COUNTED(vm_all), vm_all(__VA_ARGS__))
 #define vm_any(...) (COUNTED(vm_any), vm_any(__VA_ARGS__))
 #define vm_count(...) (COUNTED(vm_count), vm_count(__VA_ARGS__))
 #define vm_first_lane(...) (COUNTED(vm_first_lane), vm_first_lane(__VA_ARGS__))

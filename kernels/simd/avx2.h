@@ -100,8 +100,8 @@ SOFTFOCUS_INLINE vm vf_equal(vf a, vf b) { return (vm)(a == b); }
 SOFTFOCUS_INLINE vm vi_equal(vi a, vi b) { return (vm)((__v8si)a == (__v8si)b); }
 SOFTFOCUS_INLINE vm vm_and(vm a, vm b) { return _mm256_and_ps(a, b); }
 SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return _mm256_or_ps(a, b); }
-SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return _mm256_andnot_ps(b, a); }
 SOFTFOCUS_INLINE int vm_any(vm a) { return _mm256_movemask_ps(a) != 0; }
+SOFTFOCUS_INLINE int vm_all(vm a) { return _mm256_movemask_ps(a) == 0xff; }
 SOFTFOCUS_INLINE size_t vm_count(vm a) { return (size_t)__builtin_popcount((unsigned)_mm256_movemask_ps(a)); }
 SOFTFOCUS_INLINE size_t vm_first_lane(vm a) { return (size_t)__builtin_ctz((unsigned)_mm256_movemask_ps(a)); }
 SOFTFOCUS_INLINE vf vf_select(vm m, vf a, vf b) { return _mm256_blendv_ps(b, a, m); }

@@ -65,8 +65,8 @@ SOFTFOCUS_INLINE vm vf_equal(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_
 SOFTFOCUS_INLINE vm vi_equal(vi a, vi b) { return _mm512_cmpeq_epi32_mask(a, b); }
 SOFTFOCUS_INLINE vm vm_and(vm a, vm b) { return a & b; }
 SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return a | b; }
-SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return (vm)(a & ~b); }
 SOFTFOCUS_INLINE int vm_any(vm a) { return a != 0; }
+SOFTFOCUS_INLINE int vm_all(vm a) { return a == 0xffff; }
 SOFTFOCUS_INLINE size_t vm_count(vm a) { return (size_t)__builtin_popcount(a); }
 SOFTFOCUS_INLINE size_t vm_first_lane(vm a) { return (size_t)__builtin_ctz(a); }
 SOFTFOCUS_INLINE vf vf_select(vm m, vf a, vf b) { return _mm512_mask_blend_ps(m, b, a); }

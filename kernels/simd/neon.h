@@ -70,8 +70,8 @@ SOFTFOCUS_INLINE vm vf_equal(vf a, vf b) { return vceqq_f32(a, b); }
 SOFTFOCUS_INLINE vm vi_equal(vi a, vi b) { return vceqq_s32(a, b); }
 SOFTFOCUS_INLINE vm vm_and(vm a, vm b) { return vandq_u32(a, b); }
 SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return vorrq_u32(a, b); }
-SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return vbicq_u32(a, b); }
 SOFTFOCUS_INLINE int vm_any(vm a) { return vmaxvq_u32(a) != 0; }
+SOFTFOCUS_INLINE int vm_all(vm a) { return vminvq_u32(a) != 0; }
 SOFTFOCUS_INLINE size_t vm_count(vm a) { return vaddvq_u32(vshrq_n_u32(a, 31)); }
 /* From 16 bits of each lane, side by side. The highest bit is set in any case, since ctz of 0 is undefined: in a row whose
    maximum is NaN, which vmaxq gives where either operand is, no lane is equal to it. Any lane will do then. */

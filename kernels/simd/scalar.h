@@ -108,8 +108,8 @@ SOFTFOCUS_INLINE vm vf_equal(vf a, vf b) { return a == b; }
 SOFTFOCUS_INLINE vm vi_equal(vi a, vi b) { return a == b; }
 SOFTFOCUS_INLINE vm vm_and(vm a, vm b) { return a && b; }
 SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return a || b; }
-SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return a && !b; } /* a and not b */
 SOFTFOCUS_INLINE int vm_any(vm a) { return a; }
+SOFTFOCUS_INLINE int vm_all(vm a) { return a; }
 SOFTFOCUS_INLINE size_t vm_count(vm a) { return (size_t)a; } /* of the lanes set */
 /* The lowest set lane; of a mask without one, which comes where vf_max may give NaN, any lane. */
 SOFTFOCUS_INLINE size_t vm_first_lane(vm a) { (void)a; return 0; }

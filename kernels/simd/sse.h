@@ -64,8 +64,8 @@ SOFTFOCUS_INLINE vm vf_equal(vf a, vf b) { return _mm_cmpeq_ps(a, b); }
 SOFTFOCUS_INLINE vm vi_equal(vi a, vi b) { return _mm_castsi128_ps(_mm_cmpeq_epi32(a, b)); }
 SOFTFOCUS_INLINE vm vm_and(vm a, vm b) { return _mm_and_ps(a, b); }
 SOFTFOCUS_INLINE vm vm_or(vm a, vm b) { return _mm_or_ps(a, b); }
-SOFTFOCUS_INLINE vm vm_and_not(vm a, vm b) { return _mm_andnot_ps(b, a); }
 SOFTFOCUS_INLINE int vm_any(vm a) { return _mm_movemask_ps(a) != 0; }
+SOFTFOCUS_INLINE int vm_all(vm a) { return _mm_movemask_ps(a) == 0xf; }
 SOFTFOCUS_INLINE size_t vm_count(vm a)
 {
     /* Nibble n: the bits set in n. SSE2 has no instruction for it. */

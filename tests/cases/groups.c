@@ -225,6 +225,12 @@ static void hard_rows(const softfocus_case_kernel *kernel, uint64_t seed, softfo
         spec.targets = SOFTFOCUS_TARGETS_EASY;
         emit(&walk, spec);
     }
+    /* Ignored positions whose logits are NaN or infinite, where there are more classes than a tile holds. */
+    softfocus_case_spec ignored = shaped(kernel, 1, 330, 33);
+    ignored.logits = SOFTFOCUS_LOGITS_SPECIAL;
+    if (kernel->index_targets)
+        ignored.targets = SOFTFOCUS_TARGETS_IGNORED;
+    emit(&walk, ignored);
     for (size_t n = 0; n < COUNT(all_pairs_of); n++) {
         size_t classes = all_pairs_of[n];
         softfocus_case_spec rows = shaped(kernel, classes * classes, classes, 1);
