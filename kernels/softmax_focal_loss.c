@@ -11,8 +11,8 @@
 #include "kernels/softmax.h"
 
 /* The factor of e_j in units in the gradient, as two floats: where it is so small that a float would lose digits (below
-   2^-126), 2^124 of it comes with the first and is taken back by the second, after the product with e_j has its digits. The second
-   is 1 most often, and 0 where the position is ignored. */
+   2^-126), 2^124 of it comes with the first and is taken back by the second, after the product with e_j has its digits. The
+   second is 1 most often, and 0 where the position is ignored. */
 struct factor {
     vf first, second;
 };

@@ -513,8 +513,8 @@ SOFTFOCUS_INLINE void fetch_further_class(const struct block_results *of, size_t
     }
 }
 
-/* As packed rows of `classes` classes, a constant, which is all there are: so few are not hidden. Gives the first vector that
-   is not written. */
+/* As packed rows of `classes` classes, a constant, which is all there are: so few are not hidden. Gives the first vector
+   that is not written. */
 SOFTFOCUS_INLINE size_t store_packed(const struct block_results *of, size_t classes, size_t v)
 {
     struct softfocus_view out = of->tensors->out;
