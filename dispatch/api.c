@@ -354,6 +354,27 @@ static void write_loss(const struct loss_call *call, double sum, double divisor)
         *call->loss = isnan(loss) ? NAN : (float)loss;
 }
 
+typedef softfocus_status check_loss(struct loss_call *call, struct softfocus_blame *blame);
+typedef void run_loss(const struct loss_call *call, const softfocus_context *context, softfocus_fp_state *caller);
+
+/* What a loss answers: nothing is run before all is checked, for which the caller's rounding mode is put aside, too. */
+static softfocus_status answer(struct loss_call *call, const softfocus_context *from, const softfocus_targets *targets,
+                               const softfocus_focal_options *options, check_loss *check, run_loss *run)
+{
+    softfocus_context context;
+    struct softfocus_blame blame = {NULL, 0, 0};
+    softfocus_fp_state caller = softfocus_fp_enter();
+    softfocus_status status = take_context(&context, from, &blame);
+    if (!status)
+        status = take_loss_call(call, targets, options, &blame);
+    if (!status)
+        status = check(call, &blame);
+    if (!status)
+        run(call, &context, &caller);
+    softfocus_fp_leave(caller);
+    return finish(&context, status, &blame);
+}
+
 static softfocus_status check_softmax_focal_loss(struct loss_call *call, struct softfocus_blame *blame)
 {
     softfocus_status status = softfocus_check_tensor(call->logits, "logits", blame);
@@ -395,38 +416,32 @@ static void take_piece_of_loss(void *piece, const void *args, size_t first, size
         own->focal.loss = NULL;
 }
 
-softfocus_status softfocus_softmax_focal_loss(const softfocus_context *from, const softfocus_tensor *logits,
+static void run_softmax_focal_loss(const struct loss_call *call, const softfocus_context *context,
+                                   softfocus_fp_state *caller)
+{
+    double divisor = denominator(&call->options, call->sums.weight);
+    struct softfocus_softmax_focal_args args = {.shape = shape_of(call->logits),
+                                                .logits = view_of(call->logits),
+                                                .grad = view_of(call->grad),
+                                                .index = call->targets.index,
+                                                .index_type = call->targets.index_type,
+                                                .ignore_index = call->options.ignore_index,
+                                                .alpha = call->options.alpha < 0.0 ? 1.0 : call->options.alpha,
+                                                .class_weight = call->options.class_weight,
+                                                .focal = focal_args(call, divisor)};
+    join_positions((struct views){&args.shape, {&args.logits, &args.grad}, 2});
+    struct softfocus_work work = work_of(&args.shape, &args.logits);
+    if (are_rows(&args.logits) && are_rows(&args.grad))
+        work.take_piece = take_piece_of_loss;
+    write_loss(call, softfocus_run(context, softfocus_invoke_softmax_focal_loss, &args, work, caller), divisor);
+}
+
+softfocus_status softfocus_softmax_focal_loss(const softfocus_context *context, const softfocus_tensor *logits,
                                               const softfocus_targets *targets, const softfocus_focal_options *options,
                                               void *loss, const softfocus_tensor *grad)
 {
-    softfocus_context context;
-    struct softfocus_blame blame = {NULL, 0, 0};
     struct loss_call call = {.logits = logits, .grad = grad, .loss = loss};
-    softfocus_fp_state caller = softfocus_fp_enter();
-    softfocus_status status = take_context(&context, from, &blame);
-    if (!status)
-        status = take_loss_call(&call, targets, options, &blame);
-    if (!status)
-        status = check_softmax_focal_loss(&call, &blame);
-    if (!status) {
-        double divisor = denominator(&call.options, call.sums.weight);
-        struct softfocus_softmax_focal_args args = {.shape = shape_of(logits),
-                                                    .logits = view_of(logits),
-                                                    .grad = view_of(grad),
-                                                    .index = call.targets.index,
-                                                    .index_type = call.targets.index_type,
-                                                    .ignore_index = call.options.ignore_index,
-                                                    .alpha = call.options.alpha < 0.0 ? 1.0 : call.options.alpha,
-                                                    .class_weight = call.options.class_weight,
-                                                    .focal = focal_args(&call, divisor)};
-        join_positions((struct views){&args.shape, {&args.logits, &args.grad}, 2});
-        struct softfocus_work work = work_of(&args.shape, &args.logits);
-        if (are_rows(&args.logits) && are_rows(&args.grad))
-            work.take_piece = take_piece_of_loss;
-        write_loss(&call, softfocus_run(&context, softfocus_invoke_softmax_focal_loss, &args, work, &caller), divisor);
-    }
-    softfocus_fp_leave(caller);
-    return finish(&context, status, &blame);
+    return answer(&call, context, targets, options, check_softmax_focal_loss, run_softmax_focal_loss);
 }
 
 static softfocus_status check_sigmoid_focal_loss(struct loss_call *call, struct softfocus_blame *blame)
@@ -454,39 +469,33 @@ static softfocus_status check_sigmoid_focal_loss(struct loss_call *call, struct 
                   : softfocus_check_class_weights(call->options.class_weight, call->logits->classes, blame);
 }
 
-softfocus_status softfocus_sigmoid_focal_loss(const softfocus_context *from, const softfocus_tensor *logits,
+static void run_sigmoid_focal_loss(const struct loss_call *call, const softfocus_context *context,
+                                   softfocus_fp_state *caller)
+{
+    size_t elements = call->positions * call->logits->classes;
+    double divisor = denominator(&call->options, (double)elements), alpha = call->options.alpha;
+    /* Inputs are never written: the cast lets a table travel as a view. */
+    void *class_weight = (void *)(uintptr_t)call->options.class_weight;
+    struct softfocus_sigmoid_focal_args args = {.shape = shape_of(call->logits),
+                                                .logits = view_of(call->logits),
+                                                .targets = view_of(&call->targets.dense),
+                                                .grad = view_of(call->grad),
+                                                .weight = {class_weight, 0, 1, 0},
+                                                .alpha_positive = alpha < 0.0 ? 1.0 : alpha,
+                                                .alpha_negative = alpha < 0.0 ? 1.0 : 1.0 - alpha,
+                                                .focal = focal_args(call, divisor)};
+    struct views views = {&args.shape, {&args.logits, &args.targets, &args.grad, &args.weight}, 4};
+    join_elements(views);
+    if (args.shape.classes == 1)
+        join_positions(views);
+    struct softfocus_work work = {.units = elements, .cost = 1, .grain = SHORT_LINE_GRAIN};
+    write_loss(call, softfocus_run(context, softfocus_invoke_sigmoid_focal_loss, &args, work, caller), divisor);
+}
+
+softfocus_status softfocus_sigmoid_focal_loss(const softfocus_context *context, const softfocus_tensor *logits,
                                               const softfocus_targets *targets, const softfocus_focal_options *options,
                                               void *loss, const softfocus_tensor *grad)
 {
-    softfocus_context context;
-    struct softfocus_blame blame = {NULL, 0, 0};
     struct loss_call call = {.logits = logits, .grad = grad, .loss = loss};
-    softfocus_fp_state caller = softfocus_fp_enter();
-    softfocus_status status = take_context(&context, from, &blame);
-    if (!status)
-        status = take_loss_call(&call, targets, options, &blame);
-    if (!status)
-        status = check_sigmoid_focal_loss(&call, &blame);
-    if (!status) {
-        size_t elements = call.positions * logits->classes;
-        double divisor = denominator(&call.options, (double)elements), alpha = call.options.alpha;
-        /* Inputs are never written: the cast lets a table travel as a view. */
-        void *class_weight = (void *)(uintptr_t)call.options.class_weight;
-        struct softfocus_sigmoid_focal_args args = {.shape = shape_of(logits),
-                                                    .logits = view_of(logits),
-                                                    .targets = view_of(&call.targets.dense),
-                                                    .grad = view_of(grad),
-                                                    .weight = {class_weight, 0, 1, 0},
-                                                    .alpha_positive = alpha < 0.0 ? 1.0 : alpha,
-                                                    .alpha_negative = alpha < 0.0 ? 1.0 : 1.0 - alpha,
-                                                    .focal = focal_args(&call, divisor)};
-        struct views views = {&args.shape, {&args.logits, &args.targets, &args.grad, &args.weight}, 4};
-        join_elements(views);
-        if (args.shape.classes == 1)
-            join_positions(views);
-        struct softfocus_work work = {.units = elements, .cost = 1, .grain = SHORT_LINE_GRAIN};
-        write_loss(&call, softfocus_run(&context, softfocus_invoke_sigmoid_focal_loss, &args, work, &caller), divisor);
-    }
-    softfocus_fp_leave(caller);
-    return finish(&context, status, &blame);
+    return answer(&call, context, targets, options, check_sigmoid_focal_loss, run_sigmoid_focal_loss);
 }

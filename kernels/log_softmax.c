@@ -138,17 +138,50 @@ SOFTFOCUS_INLINE vd sum_row(const struct row_plan *plan, const struct peaks *pea
     return sum;
 }
 
+SOFTFOCUS_INLINE struct row_plan plan_of(const struct softfocus_log_softmax_args *args, struct run run, int streams)
+{
+    return (struct row_plan){.in = rows_at(args->logits, run.outer),
+                             .out = rows_at(args->log_probs, run.outer),
+                             .classes = args->shape.classes,
+                             .begin = run.inner,
+                             .end = run.inner + run.count,
+                             .batch = rows_per_batch(args->shape.classes, streams ? SMALL_BATCH : BATCH_SIZE),
+                             .streams = streams,
+                             .joins = streams && joins_rows(&args->shape, args->logits, args->log_probs)};
+}
+
+/* The sums of a batch, and of what is equal to the maxima; beside them the rows of the batch before. */
+SOFTFOCUS_INLINE void sum_rows(const struct row_plan *plan, struct peaks *peaks, int is_short, const struct unwritten *last,
+                               struct softfocus_row_share *share, vd rest[VF_LANES], double again[VF_LANES])
+{
+    peaks->ahead = rows_ahead(plan, peaks->inner, 1);
+    peaks->further = rows_ahead(plan, peaks->inner, 2);
+    for (size_t r = 0; r < peaks->count; r++)
+        rest[r] = sum_row(plan, peaks, r, is_short, last, share, &again[r]);
+    if (peaks->count < last->count)
+        write_rows(*plan, *last, peaks->count);
+}
+
+/* From the sums what results are formed of, which are the next to be written. */
+SOFTFOCUS_INLINE void end_batch(const struct peaks *peaks, vd rest[VF_LANES], const double again[VF_LANES],
+                                struct unwritten *last)
+{
+    vf max = peaks->maxima.max;
+    vd sums = reduce_add_rows(rest, peaks->count);
+    vd others = others_of(max, sums, peaks->maxima.unit, vd_load(again));
+    struct log_sum_exp lse = log_sum_exp(max, vd_log1p(others));
+    keep_last(last->high, last->count);
+    keep_last(last->low, last->count);
+    last->inner = peaks->inner;
+    last->count = peaks->count;
+    vf_store(last->high + FIRST_PLACE, lse.high);
+    vf_store(last->low + FIRST_PLACE, lse.low);
+}
+
 SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args, struct run run, int is_short, int streams)
 {
-    size_t end = run.inner + run.count;
-    struct row_plan plan = {.in = rows_at(args->logits, run.outer),
-                            .out = rows_at(args->log_probs, run.outer),
-                            .classes = args->shape.classes,
-                            .begin = run.inner,
-                            .end = end,
-                            .batch = rows_per_batch(args->shape.classes, streams ? SMALL_BATCH : BATCH_SIZE),
-                            .streams = streams,
-                            .joins = streams && joins_rows(&args->shape, args->logits, args->log_probs)};
+    struct row_plan plan = plan_of(args, run, streams);
+    size_t end = plan.end;
     struct unwritten last = {.count = 0};
     struct peaks peaks = {.count = 0};
     struct softfocus_row_share *share = is_short ? NULL : args->share;
@@ -156,9 +189,8 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
         /* Maxima are found while the results before them wait for their logarithms. */
         peaks.count = smaller(plan.batch, end - inner);
         if (__builtin_expect(share != NULL, 0) && peaks.count > 0) {
-            const real *z = row_of(plan.in, inner);
-            find_share_peak(share, z, args->shape.classes, &peaks.maxima, &peaks.hole[0]);
             peaks.inner = inner;
+            find_share_peak(share, row_of(plan.in, inner), plan.classes, &peaks.maxima, &peaks.hole[0]);
             if (share->step == SOFTFOCUS_STEP_MAX)
                 break;
         } else if (peaks.count > 0) {
@@ -173,11 +205,8 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
             break;
         vd rest[VF_LANES];
         double again[VF_LANES] = {0};
-        peaks.ahead = rows_ahead(&plan, inner, 1);
-        peaks.further = rows_ahead(&plan, inner, 2);
-        size_t summed = is_past(share, SOFTFOCUS_STEP_SUM) ? 0 : peaks.count;
-        for (size_t r = 0; r < summed; r++)
-            rest[r] = sum_row(&plan, &peaks, r, is_short, &last, share, &again[r]);
+        if (!is_past(share, SOFTFOCUS_STEP_SUM))
+            sum_rows(&plan, &peaks, is_short, &last, share, rest, again);
         if (__builtin_expect(share != NULL, 0)) {
             if (share->step == SOFTFOCUS_STEP_SUM) {
                 share->equal = again[0] + 1.0;
@@ -186,17 +215,7 @@ SOFTFOCUS_INLINE void rows_of_run(const struct softfocus_log_softmax_args *args,
             rest[0] = vd_load(share->sum);
             again[0] = share->equal - 1.0;
         }
-        if (peaks.count < last.count)
-            write_rows(plan, last, peaks.count);
-        vd sums = reduce_add_rows(rest, peaks.count);
-        vd others = others_of(peaks.maxima.max, sums, peaks.maxima.unit, vd_load(again));
-        struct log_sum_exp lse = log_sum_exp(peaks.maxima.max, vd_log1p(others));
-        keep_last(last.high, last.count);
-        keep_last(last.low, last.count);
-        last.inner = inner;
-        last.count = peaks.count;
-        vf_store(last.high + FIRST_PLACE, lse.high);
-        vf_store(last.low + FIRST_PLACE, lse.low);
+        end_batch(&peaks, rest, again, &last);
     }
     if (streams)
         vf_stream_end();

@@ -340,29 +340,68 @@ SOFTFOCUS_PER_BATCH void end_batch(const struct softfocus_softmax_focal_args *ar
     last->inner = peaks->inner;
     last->count = args->grad.data ? peaks->count : 0;
     vm none = ignored(vi_load(peaks->targets.class));
-    vf zero = vf_set1(0.0f);
-    vf_store(last->first + FIRST_PLACE, vf_select(none, zero, result.factor.first));
-    vf_store(last->second + FIRST_PLACE, vf_select(none, zero, result.factor.second));
+    vf_store(last->first + FIRST_PLACE, vf_select(none, vf_set1(0.0f), result.factor.first));
+    vf_store(last->second + FIRST_PLACE, result.factor.second);
     vf_store(last->at_target + FIRST_PLACE, result.at_target);
     vi_store(last->target + FIRST_PLACE, vi_load(peaks->targets.class));
+}
+
+SOFTFOCUS_INLINE struct row_plan plan_of(const struct softfocus_softmax_focal_args *args, struct run run, int streams)
+{
+    size_t classes = args->shape.classes;
+    /* Not by `streams`, which depends on where the rows lie: a sum's bits, and those of a NaN, may depend on the rows of a
+     * batch. */
+    size_t size = classes <= BATCH_SIZE && exceeds_caches(&args->shape) ? SMALL_BATCH : BATCH_SIZE;
+    return (struct row_plan){.in = rows_at(args->logits, run.outer),
+                             .out = rows_at(args->grad, run.outer),
+                             .classes = classes,
+                             .begin = run.inner,
+                             .end = run.inner + run.count,
+                             .batch = rows_per_batch(classes, size),
+                             .joins = streams && joins_rows(&args->shape, args->grad, args->grad),
+                             .streams = streams};
+}
+
+/* The sums of a batch's first `count` rows, and beside them the rows of the batch before, as far as there are as many. */
+SOFTFOCUS_INLINE void sum_rows(const struct row_plan *plan, const struct peaks *peaks, size_t count, int is_short,
+                               real *scratch, struct unwritten *last, struct softfocus_row_share *share, vd rest[VF_LANES])
+{
+    for (size_t r = 0; r < count; r++) {
+        int live = is_live(&peaks->targets, r);
+        /* Rows of two batches go side by side only where both have something to do. */
+        if (r < last->count && (row_is_far(peaks->maxima.m[r]) || !live || !is_live_row(last, r))) {
+            write_rest_of_rows(*plan, *last, r);
+            keep_last_row(last);
+        }
+        rest[r] = live ? sum_row(plan, peaks, r, is_short, scratch, last, share) : vd_set1(0.0);
+        if (!live && plan->streams)
+            zero_row(scratch + r * scratch_step(plan->classes), plan->classes);
+    }
+    if (count < last->count)
+        write_rest_of_rows(*plan, *last, count);
+}
+
+/* Before the first row of a batch's scratch memory, as much of the last row before as it may share a line with. */
+SOFTFOCUS_INLINE void copy_row_end(real *scratch, const real *row, size_t classes)
+{
+    for (size_t i = 0; i < STREAM_STEP; i++)
+        scratch[i] = row[classes - STREAM_STEP + i];
+}
+
+/* The target's number within a piece of a row, or that of none of its elements. */
+SOFTFOCUS_INLINE int32_t target_of_share(const struct softfocus_row_share *share, const struct targets *targets,
+                                         size_t classes)
+{
+    size_t at = class_of(targets, 0) - share->first;
+    return !is_live(targets, 0) ? -1 : at < classes ? (int32_t)at : INT32_MAX;
 }
 
 SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args, struct run run, int is_short, int streams,
                                 vd sum)
 {
     _Alignas(64) real scratch[2][STREAM_STEP + BATCH_SIZE];
-    size_t classes = args->shape.classes;
-    /* Not by `streams`, which depends on where the rows lie: a sum's bits, and those of a NaN, may depend on the rows of a
-     * batch. */
-    size_t size = classes <= BATCH_SIZE && exceeds_caches(&args->shape) ? SMALL_BATCH : BATCH_SIZE;
-    struct row_plan plan = {.in = rows_at(args->logits, run.outer),
-                            .out = rows_at(args->grad, run.outer),
-                            .classes = classes,
-                            .begin = run.inner,
-                            .end = run.inner + run.count,
-                            .batch = rows_per_batch(classes, size),
-                            .joins = streams && joins_rows(&args->shape, args->grad, args->grad),
-                            .streams = streams};
+    struct row_plan plan = plan_of(args, run, streams);
+    size_t classes = plan.classes;
     struct unwritten last = {.count = 0};
     struct peaks peaks = {.count = 0};
     struct softfocus_row_share *share = is_short ? NULL : args->share;
@@ -377,34 +416,19 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
         vd rest[VF_LANES];
         real *own = scratch[number % 2] + STREAM_STEP;
         peaks.ahead = rows_ahead(&plan, peaks.inner, 1);
-        size_t summed = is_past(share, SOFTFOCUS_STEP_SUM) ? 0 : peaks.count;
-        for (size_t r = 0; r < summed; r++) {
-            int live = is_live(&peaks.targets, r);
-            /* Rows of two batches go side by side only where both have something to do. */
-            if (r < last.count && (row_is_far(peaks.maxima.m[r]) || !live || !is_live_row(&last, r))) {
-                write_rest_of_rows(plan, last, r);
-                keep_last_row(&last);
-            }
-            rest[r] = live ? sum_row(&plan, &peaks, r, is_short, own, &last, share) : vd_set1(0.0);
-            if (!live && streams)
-                zero_row(own + r * scratch_step(classes), classes);
-        }
+        if (!is_past(share, SOFTFOCUS_STEP_SUM))
+            sum_rows(&plan, &peaks, peaks.count, is_short, own, &last, share, rest);
         if (__builtin_expect(share != NULL, 0)) {
             if (share->step == SOFTFOCUS_STEP_SUM)
                 return sum;
             rest[0] = vd_load(share->sum);
         }
-        if (peaks.count < last.count)
-            write_rest_of_rows(plan, last, peaks.count);
         last.scratch = own;
-        /* As much of the last row as the next batch's first may share. */
-        for (size_t i = 0; plan.joins && i < STREAM_STEP; i++)
-            scratch[(number + 1) % 2][i] = own[(peaks.count - 1) * scratch_step(classes) + classes - STREAM_STEP + i];
+        if (plan.joins)
+            copy_row_end(scratch[(number + 1) % 2], own + (peaks.count - 1) * scratch_step(classes), classes);
         end_batch(args, &peaks, rest, &last, &sum);
-        if (share && is_live(&peaks.targets, 0)) { /* of the piece's elements, or none of them */
-            size_t at = class_of(&peaks.targets, 0) - share->first;
-            last.target[FIRST_PLACE] = at < classes ? (int32_t)at : INT32_MAX;
-        }
+        if (share)
+            last.target[FIRST_PLACE] = target_of_share(share, &peaks.targets, classes);
         /* The next maxima are found while these results wait for their logarithms. */
         peaks.count = 0;
         if (start < run.count) {

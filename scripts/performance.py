@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""performance.py ROOFLINE.json PEERS: docs/performance.md, on standard output. Called by performance.sh.
+"""performance.py ROOFLINE.json PEERS NAME: docs/NAME.md, on standard output. Called by performance.sh.
 
 PEERS is the folder that bench/peers/run.sh wrote, or empty; its picture is copied into docs/. What is said about single shapes
 is in docs/performance-notes.md, which is kept by hand; the page ends with a link to it.
@@ -8,12 +8,17 @@ import json
 import pathlib
 import re
 import shutil
+import statistics
 import sys
 
 DOCS = pathlib.Path(__file__).resolve().parent.parent / "docs"
 IN_CACHE, OUT_OF_CACHE = 0.60, 0.85  # the shares of the roof that are aimed at
 TOLERANCE = 1.2  # how far outside of its bounds an arithmetic roof may lie before it is named: noise
 SHARED_SHAPE = "rows:1024/classes:1000"
+
+# What is wanted: an operation, whether its classes must not be last, a peer, and how many times as fast.
+WANTED = [("softmax_focal_loss_with_grad", False, "PyTorch", 8), ("log_softmax", True, "PyTorch", 3),
+          ("sigmoid_focal_loss_with_grad", False, "torchvision", 15)]
 
 METHOD = """
 ## What the roofs are
@@ -133,12 +138,43 @@ def isa_table(report):
     return table(["kernel"] + report.isas, "l" + "r" * len(report.isas), rows)
 
 
-def peers(folder):
+def peers(folder, name):
     path = pathlib.Path(folder or "-", "results.md")
     if not path.exists():
         return "Not measured in this run: `bench/peers/run.sh` does it."
-    shutil.copy(path.parent / "results.png", DOCS / "performance-peers.png")
-    return "![Times over softfocus's](performance-peers.png)\n\n" + path.read_text().partition("\n")[2].strip()
+    shutil.copy(path.parent / "results.png", DOCS / f"{name}-peers.png")
+    return f"![Times over softfocus's]({name}-peers.png)\n\n" + path.read_text().partition("\n")[2].strip()
+
+
+def roof_share(report, kernel, shape):
+    """Of the benchmark's shape that is this one, or has as many classes and, but for a tenth, as many rows."""
+    outer, classes, inner = shape
+    for (by_kernel, isa, text), row in report.rows.items():
+        numbers = [int(number) for number in re.findall(r":(\d+)", text)]
+        same = numbers[1:] == ([classes] if inner == 1 else [classes, inner])
+        if by_kernel == kernel and isa == report.context["isa"] and same and abs(numbers[0] - outer) * 10 <= outer:
+            return row["roof_share"]
+    return None
+
+
+def possible(report, folder):
+    """What is wanted against what softfocus would be at its roof."""
+    path = pathlib.Path(folder or "-", "results.json")
+    if not path.exists():
+        return "Not measured in this run."
+    rows = []
+    for operation, planes, peer, times in WANTED:
+        for measured in json.loads(path.read_text())["rows"]:
+            ratios = [result["ratio"] for result in measured["results"] if result["contender"] == peer]
+            share = roof_share(report, operation, measured["shape"])
+            if (measured["operation"] != operation or measured["threads"] != 1 or (planes and measured["shape"][2] == 1)
+                    or not ratios or not share):
+                continue
+            ratio = statistics.median(ratios[0])
+            rows.append([f"`{operation}`", " × ".join(str(n) for n in measured["shape"] if n != 1 or n == measured["shape"][0]),
+                         peer, f"{times}", f"{ratio:.1f}" + ("" if ratio < times else " (reached)"), f"{100 * share:.0f} %",
+                         f"{ratio / share:.1f}" + (" (less)" if ratio / share < times else "")])
+    return table(["operation", "shape", "peer", "wanted", "measured", "share of the roof", "at the roof"], "lllrrrr", rows)
 
 
 def flags(context):
@@ -148,11 +184,11 @@ def flags(context):
 
 
 def main():
-    report = Report(sys.argv[1])
+    report, folder, name = Report(sys.argv[1]), sys.argv[2], sys.argv[3]
     context, best = report.context, report.context["isa"]
     rows, missed, doubtful = kernel_table(report, best)
     caches = ", ".join(f"L{level} {size(context[f'cache_l{level}'])}" for level in (1, 2, 3))
-    print(f"""# Performance
+    print(f"""# Performance{"" if name == "performance" else f" ({name})"}
 
 Written by `scripts/performance.sh`; not by hand. `softfocus bench --roofline DIR` makes the same figures for your machine, and
 `softfocus bench --compare A.json B.json` compares two.
@@ -160,7 +196,7 @@ Written by `scripts/performance.sh`; not by hand. `softfocus bench --roofline DI
 {context['cpu_model']}{cpu()}; caches: {caches}; {context['date'][:10]}. softfocus {context['softfocus_version']}, {context['compiler']},
 {flags(context)}. Load (programs that wanted a CPU) at the start: {context['load_avg'][0]:.1f} on {context['num_cpus']} CPUs.
 
-![Roofs, times by number of classes, times by ISA](performance.svg)
+![Roofs, times by number of classes, times by ISA]({name}.svg)
 {METHOD}
 ## Every kernel and shape on {best}
 
@@ -176,7 +212,15 @@ ns per element, and the share of the roof.
 
 ## Other libraries
 
-{peers(sys.argv[2])}
+{peers(folder, name)}
+
+## What is wanted, and what is possible
+
+How many times as fast as another library each of these should be, what was measured in turns with it, and what it would be if
+softfocus took no longer than its roof, the slower of arithmetic and streaming: where that is less than what is wanted, only
+other arithmetic would do. As uncertain as the roofs are (above).
+
+{possible(report, folder)}
 
 ## What this CPU can do
 
