@@ -138,12 +138,28 @@ def isa_table(report):
     return table(["kernel"] + report.isas, "l" + "r" * len(report.isas), rows)
 
 
+def measured_with_peers(folder):
+    """The rows of bench/peers/run.sh's results: operation, shape, threads and results."""
+    path = pathlib.Path(folder or "-", "results.json")
+    return json.loads(path.read_text())["rows"] if path.exists() else []
+
+
+def peer_shape(row):
+    outer, classes, inner = row["shape"]
+    return f"{outer} × {classes}" + (f" × {inner}" if inner > 1 else "")
+
+
 def peers(folder, name):
     path = pathlib.Path(folder or "-", "results.md")
     if not path.exists():
         return "Not measured in this run: `bench/peers/run.sh` does it."
     shutil.copy(path.parent / "results.png", DOCS / f"{name}-peers.png")
-    return f"![Times over softfocus's]({name}-peers.png)\n\n" + path.read_text().partition("\n")[2].strip()
+    close = [f"- `{row['operation']}` {peer_shape(row)}, {row['threads']} thread{'s' * (row['threads'] > 1)}: "
+             f"{result['contender']}, {statistics.median(result['ratio']):.2f} times softfocus's"
+             for row in measured_with_peers(folder) for result in row["results"]
+             if result["contender"] != "softfocus" and statistics.median(result["ratio"]) < 1.1]
+    return "\n\n".join([f"![Times over softfocus's]({name}-peers.png)", path.read_text().partition("\n")[2].strip(),
+                        "Times below 1.1 of softfocus's:", "\n".join(close) or "None."])
 
 
 def roof_share(report, kernel, shape):
@@ -159,21 +175,20 @@ def roof_share(report, kernel, shape):
 
 def possible(report, folder):
     """What is wanted against what softfocus would be at its roof."""
-    path = pathlib.Path(folder or "-", "results.json")
-    if not path.exists():
-        return "Not measured in this run."
     rows = []
     for operation, planes, peer, times in WANTED:
-        for measured in json.loads(path.read_text())["rows"]:
-            ratios = [result["ratio"] for result in measured["results"] if result["contender"] == peer]
-            share = roof_share(report, operation, measured["shape"])
-            if (measured["operation"] != operation or measured["threads"] != 1 or (planes and measured["shape"][2] == 1)
-                    or not ratios or not share):
+        for row in measured_with_peers(folder):
+            ratios = [result["ratio"] for result in row["results"] if result["contender"] == peer]
+            share = roof_share(report, operation, row["shape"])
+            wanted = row["operation"] == operation and row["threads"] == 1 and not (planes and row["shape"][2] == 1)
+            if not wanted or not ratios or not share:
                 continue
             ratio = statistics.median(ratios[0])
-            rows.append([f"`{operation}`", " × ".join(str(n) for n in measured["shape"] if n != 1 or n == measured["shape"][0]),
-                         peer, f"{times}", f"{ratio:.1f}" + ("" if ratio < times else " (reached)"), f"{100 * share:.0f} %",
+            rows.append([f"`{operation}`", peer_shape(row), peer, f"{times}",
+                         f"{ratio:.1f}" + ("" if ratio < times else " (reached)"), f"{100 * share:.0f} %",
                          f"{ratio / share:.1f}" + (" (less)" if ratio / share < times else "")])
+    if not rows:
+        return "Not measured in this run."
     return table(["operation", "shape", "peer", "wanted", "measured", "share of the roof", "at the roof"], "lllrrrr", rows)
 
 
