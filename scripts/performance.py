@@ -138,10 +138,10 @@ def isa_table(report):
     return table(["kernel"] + report.isas, "l" + "r" * len(report.isas), rows)
 
 
-def measured_with_peers(folder):
-    """The rows of bench/peers/run.sh's results: operation, shape, threads and results."""
+def peers_report(folder):
+    """What bench/peers/run.sh measured; `rows`: operation, shape, threads and results."""
     path = pathlib.Path(folder or "-", "results.json")
-    return json.loads(path.read_text())["rows"] if path.exists() else []
+    return json.loads(path.read_text()) if path.exists() else {"rows": []}
 
 
 def peer_shape(row):
@@ -153,13 +153,16 @@ def peers(folder, name):
     path = pathlib.Path(folder or "-", "results.md")
     if not path.exists():
         return "Not measured in this run: `bench/peers/run.sh` does it."
-    shutil.copy(path.parent / "results.png", DOCS / f"{name}-peers.png")
+    report, parts = peers_report(folder), []
+    if report["quick"]:  # of all shapes it is large, and small to read
+        shutil.copy(path.parent / "results.png", DOCS / f"{name}-peers.png")
+        parts = [f"![Times over softfocus's]({name}-peers.png)"]
     close = [f"- `{row['operation']}` {peer_shape(row)}, {row['threads']} thread{'s' * (row['threads'] > 1)}: "
              f"{result['contender']}, {statistics.median(result['ratio']):.2f} times softfocus's"
-             for row in measured_with_peers(folder) for result in row["results"]
+             for row in report["rows"] for result in row["results"]
              if result["contender"] != "softfocus" and statistics.median(result["ratio"]) < 1.1]
-    return "\n\n".join([f"![Times over softfocus's]({name}-peers.png)", path.read_text().partition("\n")[2].strip(),
-                        "Times below 1.1 of softfocus's:", "\n".join(close) or "None."])
+    return "\n\n".join(parts + [path.read_text().partition("\n")[2].strip(), "Times below 1.1 of softfocus's:",
+                                "\n".join(close) or "None."])
 
 
 def roof_share(report, kernel, shape):
@@ -177,7 +180,7 @@ def possible(report, folder):
     """What is wanted against what softfocus would be at its roof."""
     rows = []
     for operation, planes, peer, times in WANTED:
-        for row in measured_with_peers(folder):
+        for row in peers_report(folder)["rows"]:
             ratios = [result["ratio"] for result in row["results"] if result["contender"] == peer]
             share = roof_share(report, operation, row["shape"])
             wanted = row["operation"] == operation and row["threads"] == 1 and not (planes and row["shape"][2] == 1)
