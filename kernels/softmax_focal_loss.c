@@ -362,11 +362,11 @@ SOFTFOCUS_INLINE struct row_plan plan_of(const struct softfocus_softmax_focal_ar
                              .streams = streams};
 }
 
-/* The sums of a batch's first `count` rows, and beside them the rows of the batch before, as far as there are as many. */
-SOFTFOCUS_INLINE void sum_rows(const struct row_plan *plan, const struct peaks *peaks, size_t count, int is_short,
-                               real *scratch, struct unwritten *last, struct softfocus_row_share *share, vd rest[VF_LANES])
+/* The sums of a batch, and beside them the rows of the batch before. */
+SOFTFOCUS_INLINE void sum_rows(const struct row_plan *plan, const struct peaks *peaks, int is_short, real *scratch,
+                               struct unwritten *last, struct softfocus_row_share *share, vd rest[VF_LANES])
 {
-    for (size_t r = 0; r < count; r++) {
+    for (size_t r = 0; r < peaks->count; r++) {
         int live = is_live(&peaks->targets, r);
         /* Rows of two batches go side by side only where both have something to do. */
         if (r < last->count && (row_is_far(peaks->maxima.m[r]) || !live || !is_live_row(last, r))) {
@@ -377,8 +377,8 @@ SOFTFOCUS_INLINE void sum_rows(const struct row_plan *plan, const struct peaks *
         if (!live && plan->streams)
             zero_row(scratch + r * scratch_step(plan->classes), plan->classes);
     }
-    if (count < last->count)
-        write_rest_of_rows(*plan, *last, count);
+    if (peaks->count < last->count)
+        write_rest_of_rows(*plan, *last, peaks->count);
 }
 
 /* Before the first row of a batch's scratch memory, as much of the last row before as it may share a line with. */
@@ -417,7 +417,7 @@ SOFTFOCUS_INLINE vd rows_of_run(const struct softfocus_softmax_focal_args *args,
         real *own = scratch[number % 2] + STREAM_STEP;
         peaks.ahead = rows_ahead(&plan, peaks.inner, 1);
         if (!is_past(share, SOFTFOCUS_STEP_SUM))
-            sum_rows(&plan, &peaks, peaks.count, is_short, own, &last, share, rest);
+            sum_rows(&plan, &peaks, is_short, own, &last, share, rest);
         if (__builtin_expect(share != NULL, 0)) {
             if (share->step == SOFTFOCUS_STEP_SUM)
                 return sum;
@@ -510,7 +510,8 @@ SOFTFOCUS_INLINE int mend_near(struct columns_state *state, size_t v)
     return mended;
 }
 
-/* What a vector of positions comes to, for its gradient; of hidden targets the first factor alone. */
+/* What a vector of positions comes to, for its gradient; of hidden targets the first factor alone. Where there is a
+   tile, the second is of no use any more (end_tile). */
 struct column_results {
     struct targets targets;
     struct factor factor; /* of e_j */
@@ -557,8 +558,9 @@ SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
  * second operand then. Where that does not hold (factors that are tiny, see struct factor, or past 1), or where the position
  * is ignored, gradients are formed in the tile, and the factor is 1.
  *
- * In other tiles the target is looked for beside the sum, where its logit is found, too, and with the results. So is each
- * class's product, by the first factor alone: tiny factors, and ignored positions, are seen to in the tile as above.
+ * In other tiles the target is looked for beside the sum, where its logit is found, too, and again with the results. These
+ * are products with the first factor alone there, too: tiny factors, and ignored positions, are seen to in the tile as
+ * above.
  *
  * What is done lane by lane to hide targets is some 60 operations for a vector, and what is saved 5 for each class. With 12
  * classes not hidden the loss with its gradient is 1.02 to 1.03 times as fast (clang 1.0), with 16 1.01 to 1.03 (clang

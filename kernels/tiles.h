@@ -113,8 +113,8 @@ struct column_kernel {
     int (*is_enough)(void *state, const struct batch *batch);
     void (*end)(void *state, void *sums, const struct batch *batch);
     void (*exchange_all)(struct exchange exchange); /* exchange_rest, below, with its results, as one function */
-    void (*give_all)(struct exchange exchange);     /* give_tile and block_store, below, likewise */
-    void (*store_all)(struct block_results results);
+    void (*give_all)(struct exchange exchange);     /* give_tile, below, likewise, */
+    void (*store_all)(struct block_results results); /* and block_store */
 };
 
 struct column_tensors {
