@@ -253,6 +253,7 @@ softfocus_status softfocus_log_softmax_backward(const softfocus_context *from, c
                                                        view_of(grad_logits), NULL};
     join_positions((struct views){&args.shape, {&args.log_probs, &args.grad_log_probs, &args.grad_logits}, 3});
     struct softfocus_work work = work_of(&args.shape, &args.log_probs);
+    work.joins = 1;
     if (are_rows(&args.log_probs) && are_rows(&args.grad_log_probs) && are_rows(&args.grad_logits))
         work.take_piece = take_piece_of_backward;
     work.first_step = SOFTFOCUS_STEP_SUM;

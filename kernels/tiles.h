@@ -101,6 +101,12 @@ SOFTFOCUS_INLINE size_t repeated_lanes(const struct batch *batch, size_t v)
  */
 typedef vf column_result(const void *sums, vf x, vf y, size_t class, size_t v, enum form form);
 
+struct column_tensors {
+    struct softfocus_shape shape;
+    struct softfocus_view in, second, out; /* second and out may have no data */
+    int streams;                           /* `out` goes past the caches, where a line of it is aligned */
+};
+
 /* What a kernel does with a batch. `take` sees each block in turn, pass by pass; `is_enough`, if not NULL, says whether the
    first pass was; `end` forms what needs all classes of a position, in `sums`. */
 struct column_kernel {
@@ -115,12 +121,8 @@ struct column_kernel {
     void (*exchange_all)(struct exchange exchange); /* exchange_rest, below, with its results, as one function */
     void (*give_all)(struct exchange exchange);     /* give_tile, below, likewise, */
     void (*store_all)(struct block_results results); /* and block_store */
-};
-
-struct column_tensors {
-    struct softfocus_shape shape;
-    struct softfocus_view in, second, out; /* second and out may have no data */
-    int streams;                           /* `out` goes past the caches, where a line of it is aligned */
+    /* Of two tensors' kernels: what is left to do with a batch once its results are where they belong. */
+    void (*amend)(const void *state, const void *sums, const struct column_tensors *tensors, const struct batch *batch);
 };
 
 /* ---- Exchanging tiles */
@@ -285,16 +287,15 @@ SOFTFOCUS_INLINE void give_tile(struct exchange e, int two, column_result *resul
 /* Whether lines of the next block are fetched, each class's before work on one of this block, into the L2 cache (in the L1
    cache, where one class may take the place of another, they would be in the way). An image of less than FETCH_BYTES is
    there already. Where a batch's lines are too short for the prefetchers of the CPU; measured with AVX-512 (Zen 4), with
-   AVX2 (Zen 3) the loss with its gradient is 1.06 to 1.1 times as fast without. And in wide batches where planes of three
-   tensors are more pages than a CPU keeps addresses of, some 2000: backward 1.07 to 1.2 times as fast at 600 and 1000
-   classes, 0.75 to 0.95 at 8 to 150. */
+   AVX2 (Zen 3) the loss with its gradient is 1.06 to 1.1 times as fast without. Not in wide batches, whose lines are long:
+   backward 0.6 to 0.9 times as fast (AVX2, Zen 3). */
 #define FETCH_BYTES ((size_t)1 << 19)
-enum { FETCHES_BLOCKS = VF_LANES >= 16, MANY_PLANES = 512 };
+enum { FETCHES_BLOCKS = VF_LANES >= 16 };
 
-SOFTFOCUS_INLINE int wants_fetches(const struct column_tensors *tensors, int wide)
+SOFTFOCUS_INLINE int wants_fetches(const struct column_tensors *tensors)
 {
     size_t classes = tensors->shape.classes;
-    return (wide ? tensors->second.data && classes >= MANY_PLANES : FETCHES_BLOCKS) && tensors->in.inner_stride == 1 &&
+    return FETCHES_BLOCKS && tensors->in.inner_stride == 1 &&
            tensors->out.data && tensors->out.inner_stride == 1 &&
            classes * tensors->shape.inner >= FETCH_BYTES / sizeof(real);
 }
@@ -834,7 +835,7 @@ SOFTFOCUS_INLINE struct column_plan column_plan(const struct column_tensors *ten
     plan.form = !whole ? BLOCKS : hides ? HIDING_TILE : TILE;
     plan.step = !room->wide && fit >= least ? classes : BLOCK_CLASSES;
     plan.exchanges = whole && are_planes(tensors) && (!tensors->out.data || is_planes(tensors->out));
-    plan.fetches = !whole && wants_fetches(tensors, room->wide);
+    plan.fetches = !whole && !room->wide && wants_fetches(tensors);
     size_t width = whole ? smaller(fit, room->width) : room->width;
     int in_place = tensors->out.data && (tensors->out.data == tensors->in.data || tensors->out.data == tensors->second.data);
     plan.walk = (struct walk){.shape = tensors->shape,
@@ -900,6 +901,7 @@ SOFTFOCUS_INLINE void for_two_columns(const struct column_tensors *tensors, size
             kernel->exchange_all(exchange);
         else
             finish_batch(tensors, &batch, &plan, kernel, room->sums[0], room->tiles[0], room->tiles[1]);
+        kernel->amend(room->state, room->sums[0], tensors, &batch);
     }
     if (tensors->streams)
         vf_stream_end();

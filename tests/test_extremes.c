@@ -565,6 +565,39 @@ static void small_sums_beside_others(const softfocus_test *test)
     free(log_probs);
 }
 
+/* Some positions hold NaN of several bits. Their gradients are one and the same, and the others' none. */
+static void one_nan_of_several(const softfocus_test *test)
+{
+    /* The first is past the caches, with rows that share cache lines: the others are planes, few classes, and short rows. */
+    static const size_t shapes[][3] = {{1600, 1001, 1}, {2, 21, 75}, {1, 600, 40}, {70, 5, 1}, {9, 70, 1}};
+    static const uint32_t nans[] = {0x7fc00001u, 0xffd00000u};
+    softfocus_context context = softfocus_test_context(test->isa);
+    for (size_t s = 0; s < COUNT(shapes); s++) {
+        const size_t classes = shapes[s][1], inner = shapes[s][2];
+        const size_t outer = softfocus_test_outer(shapes[s][0], classes, inner), elements = outer * classes * inner;
+        float *log_probs = calloc(3 * elements, sizeof *log_probs), *above = log_probs + elements, *grad = above + elements;
+        softfocus_tensor p = softfocus_tensor_contiguous_const(log_probs, SOFTFOCUS_F32, outer, classes, inner);
+        softfocus_tensor a = softfocus_tensor_contiguous_const(above, SOFTFOCUS_F32, outer, classes, inner);
+        softfocus_tensor g = softfocus_tensor_contiguous(grad, SOFTFOCUS_F32, outer, classes, inner);
+        for (size_t e = 0; e < elements; e++) {
+            size_t position = e / inner / classes * inner + e % inner, class = e / inner % classes;
+            log_probs[e] = -1.0f - (float)(e % 8);
+            if (position % 3 == 1 && (class % 4 < 2 || class + 1 == classes))
+                memcpy(&above[e], &nans[class % 2], sizeof above[e]);
+        }
+        softfocus_test_expect_ok(softfocus_log_softmax_backward(&context, &p, &a, &g));
+        for (size_t e = 0; e < elements; e++) {
+            uint32_t bits;
+            memcpy(&bits, &grad[e], sizeof bits);
+            uint32_t expected = (e / inner / classes * inner + e % inner) % 3 == 1 ? 0x7fc00000u : 0;
+            if (bits != expected)
+                softfocus_test_fail("%zu x %zu x %zu, element %zu: 0x%08x, expected 0x%08x", outer, classes, inner, e,
+                                    (unsigned)bits, (unsigned)expected);
+        }
+        free(log_probs);
+    }
+}
+
 /* ---- The list */
 
 void softfocus_add_extremes_tests(void)
@@ -590,6 +623,7 @@ void softfocus_add_extremes_tests(void)
         {"softmax_focal_loss", "guessed_maxima", guessed_maxima},
         {"log_softmax_backward", "small_probabilities", small_probabilities},
         {"log_softmax_backward", "small_sums_beside_others", small_sums_beside_others},
+        {"log_softmax_backward", "one_nan_of_several", one_nan_of_several},
     };
     for (size_t t = 0; t < COUNT(tests); t++)
         for (size_t i = 0; i < softfocus_isa_count(); i++) {

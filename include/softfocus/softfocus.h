@@ -16,7 +16,7 @@
  *   - Results have the same bits for any number of threads, any alignment, and any way of splitting a batch of
  *     positions over several calls, and losses the same ones with a gradient and without. Two exceptions: a reduced sum
  *     depends on the positions that it covers, and its last bit on the strides; and where a position holds several NaN, or
- *     NaN and infinities, which NaN softmax_focal_loss and log_softmax_backward give may change.
+ *     NaN and infinities, which NaN softmax_focal_loss gives may change.
  *   - It uses less than 64 KiB of stack. There may be 2^32 - 1 classes at most (more: UNSUPPORTED).
  *   - The caller's rounding mode and flush-to-zero settings do not change results. They are as before on return, and while
  *     parallel_for is called. */
@@ -211,7 +211,7 @@ SOFTFOCUS_API softfocus_status softfocus_log_softmax(const softfocus_context *co
  * softfocus_log_softmax wrote: values <= 0.
  * In place: grad_logits may be log_probs or grad_log_probs; any other overlap is an error.
  * Special values: log_probs of -inf is a probability of 0; above 0 it counts as 0, a probability of 1. NaN in log_probs
- *     gives NaN at its own element, NaN in grad_log_probs at all of its position.
+ *     gives NaN at its own element. NaN in grad_log_probs, or infinities of both signs, give one NaN at all of its position.
  * Accuracy: |error| <= 4 * 2^-24 * (|g_c| + p_c * sum_k |g_k|), or 2^-149 where that is more; the difference cancels by
  *     nature. It holds for |g| below 2^124 (sums of larger ones may overflow), and for p of 2^-184 and more or a sum of g up
  *     to 2^35: smaller p count as 0.
