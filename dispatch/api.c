@@ -202,7 +202,6 @@ softfocus_status softfocus_log_softmax(const softfocus_context *from, const soft
     struct softfocus_log_softmax_args args = {shape_of(logits), view_of(logits), view_of(log_probs), NULL};
     join_positions((struct views){&args.shape, {&args.logits, &args.log_probs}, 2});
     struct softfocus_work work = work_of(&args.shape, &args.logits);
-    work.joins = 1;
     if (are_rows(&args.logits) && are_rows(&args.log_probs))
         work.take_piece = take_piece_of_log_softmax;
     run_map(&context, softfocus_invoke_log_softmax, &args, work);
@@ -253,7 +252,6 @@ softfocus_status softfocus_log_softmax_backward(const softfocus_context *from, c
                                                        view_of(grad_logits), NULL};
     join_positions((struct views){&args.shape, {&args.log_probs, &args.grad_log_probs, &args.grad_logits}, 3});
     struct softfocus_work work = work_of(&args.shape, &args.log_probs);
-    work.joins = 1;
     if (are_rows(&args.log_probs) && are_rows(&args.grad_log_probs) && are_rows(&args.grad_logits))
         work.take_piece = take_piece_of_backward;
     work.first_step = SOFTFOCUS_STEP_SUM;
@@ -432,6 +430,7 @@ static void run_softmax_focal_loss(const struct loss_call *call, const softfocus
                                                 .focal = focal_args(call, divisor)};
     join_positions((struct views){&args.shape, {&args.logits, &args.grad}, 2});
     struct softfocus_work work = work_of(&args.shape, &args.logits);
+    work.sums = 1;
     if (are_rows(&args.logits) && are_rows(&args.grad))
         work.take_piece = take_piece_of_loss;
     write_loss(call, softfocus_run(context, softfocus_invoke_softmax_focal_loss, &args, work, caller), divisor);
@@ -489,7 +488,7 @@ static void run_sigmoid_focal_loss(const struct loss_call *call, const softfocus
     join_elements(views);
     if (args.shape.classes == 1)
         join_positions(views);
-    struct softfocus_work work = {.units = elements, .cost = 1, .grain = SHORT_LINE_GRAIN};
+    struct softfocus_work work = {.units = elements, .cost = 1, .grain = SHORT_LINE_GRAIN, .sums = 1};
     write_loss(call, softfocus_run(context, softfocus_invoke_sigmoid_focal_loss, &args, work, caller), divisor);
 }
 

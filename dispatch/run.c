@@ -1,8 +1,9 @@
 /* The split of a problem over threads.
  *
  * The units are cut into chunks by the problem's shape alone. Each chunk's sum goes to a place of its own, and the caller
- * adds them in order: the same bits for any number of threads. A task takes a range of chunks. Where there are long rows,
- * and too few of them for the threads, all threads work on one row after the other, each on some pieces of it. */
+ * adds them in order: the same bits for any number of threads. A task is one call of the kernel, for a range of chunks.
+ * Where there are long rows, and too few of them for the threads, all threads work on one row after the other, each on some
+ * pieces of it. */
 #include "dispatch/run.h"
 
 #include "dispatch/dispatch.h"
@@ -24,7 +25,8 @@ struct split {
     softfocus_invoke *invoke;
     const void *args;
     struct softfocus_work work;
-    size_t chunks, tasks;
+    struct softfocus_chunks chunks;
+    size_t tasks;
     double sums[CHUNK_MAX];
 };
 
@@ -34,11 +36,10 @@ static size_t fraction(size_t total, size_t part, size_t parts)
     return total / parts * part + total % parts * part / parts;
 }
 
-/* Where a chunk begins, and the one before it ends. */
-static size_t boundary(const struct split *split, size_t chunk)
+size_t softfocus_chunk_begin(const struct softfocus_chunks *chunks, size_t chunk)
 {
-    size_t units = split->work.units, grain = split->work.grain;
-    return chunk == split->chunks ? units : fraction(units, chunk, split->chunks) / grain * grain;
+    return chunk == chunks->count ? chunks->units
+                                  : fraction(chunks->units, chunk, chunks->count) / chunks->grain * chunks->grain;
 }
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
@@ -46,11 +47,9 @@ static size_t at_least_one(size_t a) { return a > 0 ? a : 1; }
 
 static void run_chunks(struct split *split, size_t task)
 {
-    size_t end = fraction(split->chunks, task + 1, split->tasks), next;
-    for (size_t chunk = fraction(split->chunks, task, split->tasks); chunk < end; chunk = next) {
-        next = split->work.joins ? end : chunk + 1;
-        split->sums[chunk] = split->invoke(split->kernels, split->args, boundary(split, chunk), boundary(split, next));
-    }
+    size_t begin = fraction(split->chunks.count, task, split->tasks);
+    size_t end = fraction(split->chunks.count, task + 1, split->tasks);
+    split->invoke(split->kernels, split->args, &split->chunks, begin, end, split->sums + begin);
 }
 
 /* For parallel_for, in whose threads there may be any environment. */
@@ -69,8 +68,7 @@ static double add(const double *sums, size_t count)
     return sum;
 }
 
-/* By the shape alone, as are batches within a chunk: where chunks are not joined, a NaN's bits may depend on which rows are
-   added side by side. */
+/* By the shape alone. */
 static size_t chunks_of(struct softfocus_work work)
 {
     size_t elements = work.units * work.cost, most = smaller(CHUNK_MAX, at_least_one(work.units / work.grain));
@@ -94,7 +92,7 @@ struct shared_row {
     const struct split *split;
     size_t unit, pieces, tasks;
     enum softfocus_step step;
-    double sum; /* what the kernel returned for the first piece */
+    double sum; /* of the first piece's call */
     double hole[SOFTFOCUS_MOST_LANES], tail[SOFTFOCUS_MOST_LANES];
     struct softfocus_row_share share[MOST_PIECES];
 };
@@ -110,7 +108,9 @@ static void run_piece(struct shared_row *row, size_t p)
     row->share[p].hole = row->hole;
     row->share[p].tail = row->tail;
     split->work.take_piece(&args, split->args, first, smaller(piece, split->work.cost - first), &row->share[p]);
-    double sum = split->invoke(split->kernels, &args, row->unit, row->unit + 1);
+    struct softfocus_chunks rows = {split->work.units, 1, split->work.units};
+    double sum = 0.0;
+    split->invoke(split->kernels, &args, &rows, row->unit, row->unit + 1, &sum);
     if (p == 0)
         row->sum = sum;
 }
@@ -164,7 +164,7 @@ static int shares_rows(const softfocus_context *context, struct softfocus_work w
            work.cost <= (size_t)MOST_PIECES * SOFTFOCUS_ROW_PIECE;
 }
 
-/* The row `unit`; what the kernel returns for it. Not inlined, or each call would have its 20 KB on the stack. */
+/* The row `unit`; the kernel's sum of it. Not inlined, or each call would have its 20 KB on the stack. */
 static __attribute__((noinline, cold)) double share_row(const softfocus_context *context, const struct split *split,
                                                         size_t unit, softfocus_fp_state *caller)
 {
@@ -190,12 +190,13 @@ double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke,
     split.invoke = invoke;
     split.args = args;
     split.work = work;
-    split.chunks = chunks_of(work);
-    split.tasks = context->parallel_for && context->threads > 1 ? smaller(split.chunks, context->threads) : 1;
+    split.chunks = (struct softfocus_chunks){work.units, work.grain, chunks_of(work)};
+    split.tasks = context->parallel_for && context->threads > 1 ? smaller(split.chunks.count, context->threads) : 1;
     if (shares_rows(context, work)) {
-        for (size_t chunk = 0; chunk < split.chunks; chunk++) {
+        for (size_t chunk = 0; chunk < split.chunks.count; chunk++) {
+            size_t end = softfocus_chunk_begin(&split.chunks, chunk + 1);
             split.sums[chunk] = 0.0;
-            for (size_t unit = boundary(&split, chunk); unit < boundary(&split, chunk + 1); unit++)
+            for (size_t unit = softfocus_chunk_begin(&split.chunks, chunk); unit < end; unit++)
                 split.sums[chunk] += share_row(context, &split, unit, caller);
         }
     } else if (split.tasks == 1) {
@@ -203,5 +204,5 @@ double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke,
     } else {
         in_threads(context, split.tasks, run_task, &split, caller);
     }
-    return work.joins ? 0.0 : add(split.sums, split.chunks);
+    return work.sums ? add(split.sums, split.chunks.count) : 0.0;
 }

@@ -6,13 +6,15 @@
 #include "kernels/kernels.h"
 
 /* A kernel with its arguments' type hidden: one of the softfocus_invoke_* below. */
-typedef double softfocus_invoke(const struct softfocus_kernels *kernels, const void *args, size_t begin, size_t end);
+typedef void softfocus_invoke(const struct softfocus_kernels *kernels, const void *args,
+                              const struct softfocus_chunks *chunks, size_t begin, size_t end, double *sums);
 
 #define KERNEL(name, arguments)                                                                                        \
-    static inline double softfocus_invoke_##name(const struct softfocus_kernels *kernels, const void *args,            \
-                                                 size_t begin, size_t end)                                             \
+    static inline void softfocus_invoke_##name(const struct softfocus_kernels *kernels, const void *args,              \
+                                               const struct softfocus_chunks *chunks, size_t begin, size_t end,        \
+                                               double *sums)                                                           \
     {                                                                                                                  \
-        return kernels->name((const arguments *)args, begin, end);                                                     \
+        kernels->name((const arguments *)args, chunks, begin, end, sums);                                              \
     }
 #include "kernels/kernels.def"
 #undef KERNEL
@@ -24,9 +26,7 @@ typedef void softfocus_take_piece(void *piece, const void *args, size_t first, s
 struct softfocus_work {
     size_t units, cost; /* how many units, and how many elements each has: of a row that threads share, its length */
     size_t grain;       /* chunks begin at multiples of it */
-    int joins; /* 1: each task calls the kernel once for all of its chunks; only for a kernel without a sum whose results, a
-                  NaN's bits included, do not depend on where a call begins. Each beginning costs time (log-softmax with a
-                  call per chunk: 1.05 to 1.15 times the time) */
+    int sums;           /* whether the kernel gives any */
     softfocus_take_piece *take_piece; /* NULL: threads cannot share a unit */
     enum softfocus_step first_step;   /* where they can, the step that they begin with; STEP_MAX unless said */
 };
@@ -38,8 +38,9 @@ union softfocus_piece_args {
     struct softfocus_softmax_focal_args softmax_focal_loss;
 };
 
-/* Computes units 0 to units - 1 and returns the sum of what the kernel returned. context is complete: its isa is set and
-   supported. Called in the kernels' floating-point environment; *caller is the caller's, in which parallel_for is called. */
+/* Computes units 0 to units - 1 and returns the sum of the kernel's sums, or 0 where there are none. context is complete:
+   its isa is set and supported. Called in the kernels' floating-point environment; *caller is the caller's, in which
+   parallel_for is called. */
 double softfocus_run(const softfocus_context *context, softfocus_invoke *invoke, const void *args,
                      struct softfocus_work work, softfocus_fp_state *caller);
 

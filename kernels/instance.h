@@ -49,7 +49,9 @@
 #define SOFTFOCUS_PASTE(a, b, c) SOFTFOCUS_PASTE_(a, b, c)
 #define SOFTFOCUS_INSTANCE(name) SOFTFOCUS_PASTE(name, SOFTFOCUS_ISA, f32)
 
-#define KERNEL(name, arguments) double SOFTFOCUS_INSTANCE(name)(const arguments *args, size_t begin, size_t end);
+#define KERNEL(name, arguments)                                                                                        \
+    void SOFTFOCUS_INSTANCE(name)(const arguments *args, const struct softfocus_chunks *chunks, size_t begin, size_t end, \
+                                  double *sums);
 #include "kernels/kernels.def"
 #undef KERNEL
 

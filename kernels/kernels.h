@@ -1,12 +1,11 @@
 /* The contract between the dispatcher, which validates and normalises, and the kernels, which compute.
  *
  * Included by dispatch/ and by every kernel. A kernel has the type
- *     double name(const ARGUMENTS *args, size_t begin, size_t end)
- * and computes the units begin <= unit < end of its problem; units are independent, so any split into ranges gives the
- * same bits in every output (where a position holds several NaN: see softfocus.h). A unit is a position (outer * shape.inner
- * + inner) for the softmax kernels and an element
- * ((outer * classes + class) * shape.inner + inner) for the sigmoid kernel. It returns the sum of the losses of these
- * units (0 for a kernel that has none), added in an order that begin, end, shape and strides alone decide.
+ *     void name(const ARGUMENTS *args, const struct softfocus_chunks *chunks, size_t begin, size_t end, double *sums)
+ * and computes the units of the chunks begin to end - 1 of its problem. A unit is a position (outer * shape.inner + inner)
+ * for the softmax kernels and an element ((outer * classes + class) * shape.inner + inner) for the sigmoid kernel. Units are
+ * independent: any range of chunks gives the same bits in every output. A kernel with losses writes their sum over each
+ * chunk, to sums[0] that of the chunk `begin`, with the same bits whichever other chunks there are; the others write none.
  *
  * Of the softmax kernels a call may also do a share of one unit: struct softfocus_row_share.
  *
@@ -23,6 +22,14 @@
 struct softfocus_shape {
     size_t outer, classes, inner;
 };
+
+/* The units of a problem cut into chunks, which begin at multiples of a grain. */
+struct softfocus_chunks {
+    size_t units, grain, count;
+};
+
+/* The first unit of a chunk; of the one after the last, as many as there are. In dispatch/run.c. */
+size_t softfocus_chunk_begin(const struct softfocus_chunks *chunks, size_t chunk);
 
 /* A tensor whose shape is known from elsewhere; strides in elements. */
 struct softfocus_view {
@@ -47,7 +54,7 @@ enum softfocus_step { SOFTFOCUS_STEP_MAX, SOFTFOCUS_STEP_SUM, SOFTFOCUS_STEP_RES
 
 enum { SOFTFOCUS_MOST_LANES = 16 };
 
-/* One call's piece of one row: begin is the row, end is begin + 1, and the args' data and shape.classes are the piece's.
+/* One call's piece of one row, which is its only chunk: the args' data and shape.classes are the piece's.
    `step` says what to do. After STEP_MAX the call has set best and group; after STEP_SUM, sum and (log-softmax) equal.
    Before each later step the dispatcher replaces them by the whole row's. STEP_RESULTS writes the piece's results. Arrays
    are by lane: as many as the ISA has. */
@@ -103,7 +110,8 @@ struct softfocus_sigmoid_focal_args {
 
 /* One table per ISA and element type: softfocus_kernels_avx2_f32 and the like, defined by table.c. */
 struct softfocus_kernels {
-#define KERNEL(name, arguments) double (*name)(const arguments *args, size_t begin, size_t end);
+#define KERNEL(name, arguments)                                                                                        \
+    void (*name)(const arguments *args, const struct softfocus_chunks *chunks, size_t begin, size_t end, double *sums);
 #include "kernels/kernels.def"
 #undef KERNEL
 };

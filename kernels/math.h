@@ -306,8 +306,10 @@ SOFTFOCUS_INLINE vf log1p_excess(vf e_scaled)
 }
 
 /* Any NaN as one and the same: which of two an operation keeps depends on the order of its operands, and that is a
-   compiler's choice for either half of a vd. */
-SOFTFOCUS_INLINE vf one_nan(vf a) { return vf_select(vf_equal(a, a), a, vf_set1(__builtin_nanf(""))); }
+   compiler's choice for either half of a vd, and for each of several loops that do the same. */
+#define ANY_NAN __builtin_nanf("")
+
+SOFTFOCUS_INLINE vf one_nan(vf a) { return vf_select(vf_equal(a, a), a, vf_set1(ANY_NAN)); }
 
 /* ---- The modulating factor: u^gamma, for u of [0, 1] (and for gammas of 0, 1 and 2 any u) */
 

@@ -496,17 +496,21 @@ SOFTFOCUS_INLINE vd work_run(const struct softfocus_sigmoid_focal_args *args, co
     return head > 0 ? sums_from(sum, VF_LANES - head % VF_LANES) : sum;
 }
 
-double SOFTFOCUS_INSTANCE(sigmoid_focal_loss)(const struct softfocus_sigmoid_focal_args *args, size_t begin, size_t end)
+void SOFTFOCUS_INSTANCE(sigmoid_focal_loss)(const struct softfocus_sigmoid_focal_args *args,
+                                            const struct softfocus_chunks *chunks, size_t first, size_t past, double *sums)
 {
     struct constants c = constants_of(args);
     struct softfocus_shape lines = {args->shape.outer * args->shape.classes, 1, args->shape.inner};
     int streams = streams_to(&args->shape, args->logits, args->grad) && args->grad.data != args->targets.data;
-    vd sum = vd_set1(0.0);
-    while (begin < end) {
-        struct run run = take_run(lines, &begin, end);
-        sum = work_run(args, &c, run, streams, sum);
+    for (size_t chunk = first; chunk < past; chunk++) {
+        size_t begin = softfocus_chunk_begin(chunks, chunk), end = softfocus_chunk_begin(chunks, chunk + 1);
+        vd sum = vd_set1(0.0);
+        while (begin < end) {
+            struct run run = take_run(lines, &begin, end);
+            sum = work_run(args, &c, run, streams, sum);
+        }
+        *sums++ = vd_reduce_add(sum);
     }
     if (streams)
         vf_stream_end();
-    return vd_reduce_add(sum);
 }

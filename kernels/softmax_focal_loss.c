@@ -129,12 +129,9 @@ SOFTFOCUS_INLINE struct focal focal_end(const struct softfocus_softmax_focal_arg
     return result;
 }
 
-/* Hands out the losses of `count` positions from `position` on, and adds them to *sum, but for the first `repeated`. */
-SOFTFOCUS_INLINE void keep_losses(const struct softfocus_softmax_focal_args *args, size_t position, size_t count,
-                                  size_t repeated, vd loss, vd *sum)
+/* Hands out the losses of `count` positions from `position` on. */
+SOFTFOCUS_INLINE void keep_losses(const struct softfocus_softmax_focal_args *args, size_t position, size_t count, vd loss)
 {
-    vf added = vf_select(vm_first(repeated), vf_set1(0.0f), vf_set1(1.0f));
-    *sum = vd_add(*sum, repeated ? vd_select_less(vd_set1(0.0), vd_widen(added), loss, vd_set1(0.0)) : loss);
     if (args->focal.loss)
         vf_store_part(args->focal.loss + position, one_nan(vd_narrow(loss)), count);
 }
@@ -335,7 +332,8 @@ SOFTFOCUS_PER_BATCH void end_batch(const struct softfocus_softmax_focal_args *ar
     parts.target_exp = focal_target_exp(max, target_logit, exp_base(max, 1, EXP_FACTORS), unit);
     parts.nll = focal_nll(max, target_logit, others, parts.target_exp);
     struct focal result = focal_end(args, &peaks->targets, others, unit, &parts);
-    keep_losses(args, peaks->position, peaks->count, 0, result.loss, sum);
+    keep_losses(args, peaks->position, peaks->count, result.loss);
+    *sum = vd_add(*sum, result.loss);
     keep_last_row(last);
     last->inner = peaks->inner;
     last->count = args->grad.data ? peaks->count : 0;
@@ -479,36 +477,64 @@ SOFTFOCUS_REGIME double short_rows_past_caches(const struct softfocus_softmax_fo
 
 /* ---- Columns */
 
-struct columns_state {
-    const struct softfocus_softmax_focal_args *args;
-    vd sum; /* of the losses */
-    struct targets targets[SMALL_BATCH_VECTORS];
-    float max[SMALL_BATCH_VECTORS][VF_LANES];
-    float target_logit[SMALL_BATCH_VECTORS][VF_LANES];
-    vd rest[SMALL_BATCH_VECTORS];
-    union column_unit {
-        vd unit; /* and when the loss is known: */
-        struct exp_base base;
-    } of[SMALL_BATCH_VECTORS];
-    struct columns tile; /* of the batch; of blocks without data */
-    int hidden;          /* whether targets are, there */
-    int guesses;         /* whether exponentials are relative to guesses of the maxima, or to these */
-    real *near;          /* what they are relative to: where maxima are, or */
-    real few[TILE_LEAST]; /* guesses, of a tile, which has fewer positions then, */
-    real *many;           /* or of blocks, which leave room in the place of tiles */
-    unsigned char again[SMALL_BATCH_VECTORS]; /* of blocks: whether a vector needs a pass with another guess */
+/* The sums of losses by chunks, of positions as they come: each goes to the lane that its number in the chunk says, so that
+   a sum has the same bits whatever the batches are. */
+struct chunk_sums {
+    const struct softfocus_chunks *chunks;
+    size_t chunk, begin, end; /* the chunk that is added up: its number, and its positions */
+    double *to;               /* where its sum goes */
+    double lanes[VF_LANES];
 };
 
-/* What exponentials of vector v are relative to. */
-SOFTFOCUS_INLINE vf near_max(const struct columns_state *state, size_t v) { return vf_load(state->near + v * VF_LANES); }
-
-SOFTFOCUS_INLINE int mend_near(struct columns_state *state, size_t v)
+SOFTFOCUS_INLINE void begin_chunk(struct chunk_sums *sums, size_t chunk)
 {
-    vf near = near_max(state, v);
-    int mended = mend_guess(&near, vf_load(state->max[v]), &state->rest[v]);
-    vf_store(state->near + v * VF_LANES, near);
-    return mended;
+    sums->chunk = chunk;
+    sums->begin = softfocus_chunk_begin(sums->chunks, chunk);
+    sums->end = softfocus_chunk_begin(sums->chunks, chunk + 1);
+    vd_store(sums->lanes, vd_set1(0.0));
 }
+
+/* Of `count` positions from `position` on, within the chunk: one by one, */
+SOFTFOCUS_SELDOM void add_few_losses(struct chunk_sums *sums, const double *losses, size_t position, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        sums->lanes[(position + i - sums->begin) % VF_LANES] += losses[i];
+}
+
+/* and as they come, of this chunk and of those after it. */
+SOFTFOCUS_SHARED void add_losses(struct chunk_sums *sums, const double *losses, size_t position, size_t count)
+{
+    while (count > 0) {
+        size_t here = smaller(count, sums->end - position), lane = (position - sums->begin) % VF_LANES;
+        size_t few = lane > 0 ? smaller(here, VF_LANES - lane) : 0, i = few;
+        add_few_losses(sums, losses, position, few);
+        vd sum = vd_load(sums->lanes);
+        for (; i + VF_LANES <= here; i += VF_LANES)
+            sum = vd_add(sum, vd_load(losses + i));
+        vd_store(sums->lanes, sum);
+        add_few_losses(sums, losses + i, position + i, here - i);
+        losses += here;
+        position += here;
+        count -= here;
+        if (position == sums->end) {
+            *sums->to++ = vd_reduce_add(vd_load(sums->lanes));
+            if (sums->chunk + 1 < sums->chunks->count)
+                begin_chunk(sums, sums->chunk + 1);
+        }
+    }
+}
+
+/* What is known of a vector of positions. */
+struct column_vector {
+    struct targets targets;
+    float max[VF_LANES], target_logit[VF_LANES];
+    float guess[VF_LANES]; /* of the maximum, which exponentials are relative to, if not to the maximum */
+    vd rest;
+    union column_unit {
+        vd unit; /* and when the loss is known, of blocks: */
+        struct exp_base base;
+    } of;
+};
 
 /* What a vector of positions comes to, for its gradient; of hidden targets the first factor alone. Where there is a
    tile, the second is of no use any more (end_tile). */
@@ -518,13 +544,46 @@ struct column_results {
     vf at_target;
 };
 
-struct columns_sums {
-    union {
-        struct focal_parts parts; /* and when all is known: */
-        struct column_results results;
-    } of[SMALL_BATCH_VECTORS];
-    const union column_unit *units; /* where not all classes are in one block: e_j are formed again for the gradient */
+union column_end {
+    struct focal_parts parts; /* and when all is known: */
+    struct column_results results;
 };
+
+/* What `end` leaves is an array of column_end in tiles. By blocks, where e_j are formed again for the gradient: */
+struct block_sums {
+    union column_end *of;
+    const struct column_vector *vectors;
+};
+
+/* Batches of blocks are wide, since nothing else needs the memory of tiles then: with 192 positions the loss with its
+   gradient took 1.1 to 1.2 times the time at 200 to 1000 classes (AVX2, Zen 3); 1024 would not fit. */
+enum { BLOCKS_WIDTH = 512, BLOCKS_VECTORS = BLOCKS_WIDTH / VF_LANES };
+
+struct columns_state {
+    const struct softfocus_softmax_focal_args *args;
+    struct chunk_sums sums;
+    struct column_vector *of; /* of the batch, */
+    double *losses;           /* and those */
+    struct columns tile;      /* of the batch; of blocks without data */
+    int hidden;               /* whether targets are, there */
+    int guesses;              /* whether exponentials are relative to guesses of the maxima, or to these */
+    int has_nan;              /* of blocks: whether a gradient is */
+    unsigned char again[BLOCKS_VECTORS]; /* of blocks: whether a vector needs a pass with another guess */
+};
+
+/* What exponentials of vector v are relative to. */
+SOFTFOCUS_INLINE vf near_max(const struct columns_state *state, size_t v)
+{
+    return vf_load(state->guesses ? state->of[v].guess : state->of[v].max);
+}
+
+SOFTFOCUS_INLINE int mend_guess_of(struct column_vector *vector)
+{
+    vf guess = vf_load(vector->guess);
+    int mended = mend_guess(&guess, vf_load(vector->max), &vector->rest);
+    vf_store(vector->guess, guess);
+    return mended;
+}
 
 /* The targets of some batches later, as many as a vector's, into the L2 cache: a batch reads all of its own at once, sooner
    than the CPU's prefetchers follow (from memory 1.03 to 1.08 times as fast). As numbers, for there may be no such place. */
@@ -541,11 +600,12 @@ SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
 {
     struct columns_state *state = opaque;
     for (size_t v = 0; v < batch->vectors; v++) {
-        state->targets[v] = targets_at(state->args, batch->position + v * VF_LANES, batch_lanes(batch, v));
+        struct column_vector *vector = &state->of[v];
+        vector->targets = targets_at(state->args, batch->position + v * VF_LANES, batch_lanes(batch, v));
         fetch_targets(state->args, batch->position + v * VF_LANES);
-        vf_store(state->max[v], vf_set1(MINUS_INFINITY));
-        vf_store(state->target_logit[v], vf_set1(0.0f));
-        state->rest[v] = vd_set1(0.0);
+        vf_store(vector->max, vf_set1(MINUS_INFINITY));
+        vf_store(vector->target_logit, vf_set1(0.0f));
+        vector->rest = vd_set1(0.0);
     }
 }
 
@@ -575,7 +635,6 @@ enum {
 };
 
 _Static_assert(SMALL_TILE_SIZE / VF_LANES / (GUESS_CLASSES - 1) * VF_LANES >= LEAST_POSITIONS, "blocks have guesses");
-_Static_assert(SMALL_TILE_SIZE / VF_LANES / GUESS_CLASSES * VF_LANES <= TILE_LEAST, "a tile's guesses fit");
 
 /* The places of a vector's targets in its tile, from that of its first class on; of what is ignored that of class 0. */
 struct places {
@@ -621,12 +680,14 @@ SOFTFOCUS_INLINE void set_at_targets(struct columns tile, size_t v, const struct
 SOFTFOCUS_PER_BATCH void scale_in_tile(const struct columns *tile, size_t v, size_t classes, const struct targets *targets,
                                        const struct factor *factor)
 {
-    vm none = ignored(vi_load(targets->class));
-    vf first = factor->first, second = factor->second;
+    vm none = ignored(vi_load(targets->class)), sound = vf_equal(factor->first, factor->first);
+    vf first = factor->first, second = factor->second, nan = vf_set1(ANY_NAN);
     ptrdiff_t stride = tile->class_stride;
     real *e = columns_at(*tile, v, 0);
-    for (size_t k = 0; k < classes; k++, e += stride)
-        vf_store(e, vf_select(none, vf_set1(0.0f), vf_mul(vf_mul(vf_load(e), first), second)));
+    for (size_t k = 0; k < classes; k++, e += stride) {
+        vf grad = vf_select(sound, vf_mul(vf_mul(vf_load(e), first), second), nan);
+        vf_store(e, vf_select(none, vf_set1(0.0f), grad));
+    }
 }
 
 /* Makes of vector v's part of a tile what gradients are formed of, and returns the factor. */
@@ -634,7 +695,8 @@ SOFTFOCUS_INLINE vf end_tile(const struct columns *tile, size_t v, size_t classe
                              const struct focal *result)
 {
     vf one = vf_set1(1.0f), factor = result->factor.first;
-    if (vm_any(vf_less(result->factor.second, one)) || (hidden && vm_any(vf_less(one, factor)))) {
+    vm ordinary = vm_and(vf_equal(result->factor.second, one), vf_equal(factor, factor));
+    if (!vm_all(ordinary) || (hidden && vm_any(vf_less(one, factor)))) {
         scale_in_tile(tile, v, classes, targets, &result->factor);
         factor = one;
     }
@@ -647,15 +709,15 @@ SOFTFOCUS_INLINE vf end_tile(const struct columns *tile, size_t v, size_t classe
 /* Gradients from what end_tile leaves in a hiding tile. */
 SOFTFOCUS_INLINE vf finish_hidden(const void *opaque, vf x, vf none, size_t class, size_t v, enum form form)
 {
-    const struct columns_sums *sums = opaque;
+    const union column_end *sums = opaque;
     (void)none, (void)class, (void)form;
-    return vf_min(x, vf_mul(x, sums->of[v].results.factor.first));
+    return vf_min(x, vf_mul(x, sums[v].results.factor.first));
 }
 
 /* The same in any other tile, which has e_j. */
 SOFTFOCUS_INLINE vf finish_seen(const void *opaque, vf x, vf none, size_t class, size_t v, enum form form)
 {
-    const struct column_results *results = &((const struct columns_sums *)opaque)->of[v].results;
+    const struct column_results *results = &((const union column_end *)opaque)[v].results;
     (void)none, (void)form;
     return vf_select(vi_equal(vi_load(results->targets.class), class_number(class)), results->at_target,
                      vf_mul(x, results->factor.first));
@@ -664,11 +726,11 @@ SOFTFOCUS_INLINE vf finish_seen(const void *opaque, vf x, vf none, size_t class,
 /* Gradients from z_j of a block. */
 SOFTFOCUS_INLINE vf finish_block(const void *opaque, vf x, vf none, size_t class, size_t v, enum form form)
 {
-    const struct columns_sums *sums = opaque;
+    const struct block_sums *sums = opaque;
     (void)none, (void)form;
     const struct column_results *results = &sums->of[v].results;
     vi target = vi_load(results->targets.class);
-    vf e = exp_based(x, sums->units[v].base, 1);
+    vf e = exp_based(x, sums->vectors[v].of.base, 1);
     vf grad = vf_mul(vf_mul(e, results->factor.first), results->factor.second);
     grad = vf_select(vi_equal(target, class_number(class)), results->at_target, grad);
     return vf_select(ignored(target), vf_set1(0.0f), grad);
@@ -683,9 +745,8 @@ SOFTFOCUS_INLINE vf finish_column(const void *opaque, vf x, vf none, size_t clas
 
 SOFTFOCUS_INLINE void guess_maxima(struct columns_state *state, const struct batch *batch, const struct block *block)
 {
-    state->near = !state->guesses ? state->max[0] : block->form == BLOCKS ? state->many : state->few;
     for (size_t v = 0; v < batch->vectors && state->guesses; v++)
-        vf_store(state->near + v * VF_LANES, guess_of_max(block, v));
+        vf_store(state->of[v].guess, guess_of_max(block, v));
 }
 
 /* The passes, functions of their own, so that each has all registers. In tiles: */
@@ -697,20 +758,22 @@ SOFTFOCUS_SHARED void find_column_peaks(struct columns_state *state, const struc
         state->tile = block->in;
         state->hidden = hidden;
         for (size_t v = 0; v < batch->vectors && hidden; v++)
-            hide_targets(block->in, v, &state->targets[v], state->target_logit[v]);
+            hide_targets(block->in, v, &state->of[v].targets, state->of[v].target_logit);
     }
-    struct block in = *block; /* a copy: no store may change it behind the compiler's back */
+    struct block in = *block; /* copies: no store may change them behind the compiler's back */
+    struct column_vector *of = state->of;
     size_t vectors = batch->vectors;
     for (size_t v = 0; v < vectors; v++) {
-        vf max = vf_load(state->max[v]);
+        struct column_vector *vector = &of[v];
+        vf max = vf_load(vector->max);
         if (hidden)
-            max = vf_max(vf_load(state->target_logit[v]), max);
+            max = vf_max(vf_load(vector->target_logit), max);
         columns_max(&in, v, &max);
-        vf_store(state->max[v], max);
+        vf_store(vector->max, max);
     }
     if (block->first + block->classes == state->args->shape.classes)
         for (size_t v = 0; v < batch->vectors && state->guesses; v++)
-            mend_near(state, v);
+            (void)mend_guess_of(&state->of[v]);
 }
 
 SOFTFOCUS_INLINE void sum_columns(struct columns_state *state, const struct batch *batch, const struct block *block,
@@ -721,11 +784,12 @@ SOFTFOCUS_INLINE void sum_columns(struct columns_state *state, const struct batc
     struct block in = *block;
     int guesses = state->guesses;
     for (size_t v = 0; v < batch->vectors; v++) {
+        struct column_vector *vector = &state->of[v];
         struct column_hole hole = {hidden ? HIDDEN : TARGET,
-                                   hidden ? vi_set1(INT32_MAX) : vi_load(state->targets[v].class)};
-        struct column_found found = {vf_set1(0.0f), vf_load(state->target_logit[v])};
-        columns_sum_exp(&in, v, hole, near_max(state, v), guesses, keeps, result, &exchange, &state->rest[v], &found);
-        vf_store(state->target_logit[v], found.logit);
+                                   hidden ? vi_set1(INT32_MAX) : vi_load(vector->targets.class)};
+        struct column_found found = {vf_set1(0.0f), vf_load(vector->target_logit)};
+        columns_sum_exp(&in, v, hole, near_max(state, v), guesses, keeps, result, &exchange, &vector->rest, &found);
+        vf_store(vector->target_logit, found.logit);
     }
     *block->exchange = exchange;
 }
@@ -750,13 +814,14 @@ SOFTFOCUS_REGIME void sum_block(struct columns_state *state, const struct batch 
         state->tile = (struct columns){NULL, 0, 0};
     }
     for (size_t v = 0; v < batch->vectors; v++) {
-        struct column_hole hole = {SOUGHT, vi_load(state->targets[v].class)};
-        struct column_found found = {vf_load(state->max[v]), vf_load(state->target_logit[v])};
+        struct column_vector *vector = &state->of[v];
+        struct column_hole hole = {SOUGHT, vi_load(vector->targets.class)};
+        struct column_found found = {vf_load(vector->max), vf_load(vector->target_logit)};
         if (pass > 0 && !state->again[v])
             continue;
-        columns_sum_exp(block, v, hole, near_max(state, v), 1, 0, finish_block, &nothing, &state->rest[v], &found);
-        vf_store(state->max[v], found.max);
-        vf_store(state->target_logit[v], found.logit);
+        columns_sum_exp(block, v, hole, vf_load(vector->guess), 1, 0, finish_block, &nothing, &vector->rest, &found);
+        vf_store(vector->max, found.max);
+        vf_store(vector->target_logit, found.logit);
     }
 }
 
@@ -777,36 +842,35 @@ SOFTFOCUS_INLINE int is_enough(void *opaque, const struct batch *batch)
 {
     struct columns_state *state = opaque;
     int again = 0;
-    if (!state->guesses || state->near != state->many)
+    if (state->tile.data) /* of a tile the first pass has no sums */
         return 0;
     for (size_t v = 0; v < batch->vectors; v++) {
-        state->again[v] = (unsigned char)mend_near(state, v);
+        state->again[v] = (unsigned char)mend_guess_of(&state->of[v]);
         again |= state->again[v];
     }
     return !again;
 }
 
 /* The first step of end_columns. `guesses` is a constant. */
-SOFTFOCUS_INLINE void end_sums(struct columns_state *state, struct columns_sums *done, const struct batch *batch,
-                               int guesses)
+SOFTFOCUS_INLINE void end_sums(struct columns_state *state, union column_end *done, const struct batch *batch, int guesses)
 {
     for (size_t v = 0; v < batch->vectors; v++) {
-        vf max = vf_load(state->max[v]), near = near_max(state, v);
+        struct column_vector *vector = &state->of[v];
+        vf max = vf_load(vector->max), near = guesses ? vf_load(vector->guess) : max;
         vd unit = guesses ? exp_unit_from(max, near) : exp_unit(max);
-        state->of[v].unit = unit;
-        state->rest[v] = rest_of(max, state->rest[v], unit, vd_set1(0.0));
-        done->of[v].parts.target_exp =
-            focal_target_exp(max, vf_load(state->target_logit[v]), exp_base_of(near, 1, guesses, EXP_FACTORS), unit);
+        vector->of.unit = unit;
+        vector->rest = rest_of(max, vector->rest, unit, vd_set1(0.0));
+        done[v].parts.target_exp =
+            focal_target_exp(max, vf_load(vector->target_logit), exp_base_of(near, 1, guesses, EXP_FACTORS), unit);
     }
 }
 
 SOFTFOCUS_SHARED void end_columns(void *opaque, void *sums, const struct batch *batch)
 {
     struct columns_state *state = opaque;
-    struct columns_sums *done = sums;
+    struct columns tile = state->tile;
+    union column_end *done = tile.data ? sums : ((struct block_sums *)sums)->of;
     int guesses = state->guesses;
-    done->units = state->of;
-    state->sum = sums_from(state->sum, VF_LANES - batch->repeated % VF_LANES); /* positions are so many lanes further on */
     /* Step by step, as one vector after the other is a chain of which a CPU overlaps hardly two: 1.1 to 1.2 times as fast at
        2 to 8 classes. What a step leaves lies where results will: there is no room for it beside them. */
     if (guesses)
@@ -814,27 +878,33 @@ SOFTFOCUS_SHARED void end_columns(void *opaque, void *sums, const struct batch *
     else
         end_sums(state, done, batch, 0);
     for (size_t v = 0; v < batch->vectors; v++) {
-        struct focal_parts *parts = &done->of[v].parts;
-        parts->nll = focal_nll(vf_load(state->max[v]), vf_load(state->target_logit[v]), state->rest[v], parts->target_exp);
+        const struct column_vector *vector = &state->of[v];
+        struct focal_parts *parts = &done[v].parts;
+        parts->nll = focal_nll(vf_load(vector->max), vf_load(vector->target_logit), vector->rest, parts->target_exp);
     }
     /* Copies: no store may change them behind the compiler's back. */
     const struct softfocus_softmax_focal_args *args = state->args;
     struct batch own = *batch;
-    struct columns tile = state->tile;
+    struct column_vector *of = state->of;
+    double *losses = state->losses;
     size_t classes = args->shape.classes;
     int hidden = state->hidden, mends = tile.data && args->grad.data;
-    vd sum = state->sum;
+    state->has_nan = 0;
     for (size_t v = 0; v < own.vectors; v++) {
-        struct focal_parts parts = done->of[v].parts;
-        struct focal result = focal_end(args, &state->targets[v], state->rest[v], state->of[v].unit, &parts);
-        keep_losses(args, own.position + v * VF_LANES, batch_lanes(&own, v), repeated_lanes(&own, v), result.loss, &sum);
-        if (guesses) /* or there are no blocks */
-            state->of[v].base = exp_base_of(near_max(state, v), 1, 1, EXP_FACTORS);
-        if (mends)
-            result.factor.first = end_tile(&tile, v, classes, hidden, &state->targets[v], &result);
-        done->of[v].results = (struct column_results){state->targets[v], result.factor, result.at_target};
+        struct column_vector *vector = &of[v];
+        struct focal_parts parts = done[v].parts;
+        struct focal result = focal_end(args, &vector->targets, vector->rest, vector->of.unit, &parts);
+        vd_store(losses + v * VF_LANES, result.loss);
+        keep_losses(args, own.position + v * VF_LANES, batch_lanes(&own, v), result.loss);
+        if (mends) {
+            result.factor.first = end_tile(&tile, v, classes, hidden, &vector->targets, &result);
+        } else if (!tile.data) {
+            vector->of.base = exp_base_of(vf_load(vector->guess), 1, 1, EXP_FACTORS);
+            state->has_nan |= !vm_all(vf_equal(result.factor.first, result.factor.first));
+        }
+        done[v].results = (struct column_results){vector->targets, result.factor, result.at_target};
     }
-    state->sum = sums_from(sum, batch->repeated);
+    add_losses(&state->sums, losses + own.repeated, own.position + own.repeated, own.count - own.repeated);
 }
 
 SOFTFOCUS_SELDOM void exchange_all(struct exchange exchange)
@@ -855,34 +925,89 @@ SOFTFOCUS_SHARED void give_all(struct exchange exchange)
 
 SOFTFOCUS_PER_BATCH void store_all(struct block_results results) { block_store(results, 0, 1, finish_column); }
 
-SOFTFOCUS_REGIME double columns(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
+/* ANY_NAN for what finish_block has made of NaN, but for those at targets, which are that already. */
+SOFTFOCUS_SHARED void amend_nan(const union column_end *sums, const struct column_tensors *tensors,
+                                const struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct column_results *results = &sums[i / VF_LANES].results;
+        float factors[VF_LANES];
+        vf_store(factors, results->factor.first);
+        float factor = factors[i % VF_LANES];
+        int32_t target = results->targets.class[i % VF_LANES];
+        for (size_t k = 0; factor != factor && target != -1 && k < tensors->shape.classes; k++)
+            if (k != (uint32_t)target)
+                *element(tensors->out, batch->outer, k, batch->inner + i) = ANY_NAN;
+    }
+}
+
+SOFTFOCUS_INLINE void amend_columns(const void *opaque, const void *sums, const struct column_tensors *tensors,
+                                    const struct batch *batch)
+{
+    const struct columns_state *state = opaque;
+    if (__builtin_expect(state->has_nan, 0) && tensors->out.data)
+        amend_nan(((const struct block_sums *)sums)->of, tensors, batch);
+}
+
+union columns_memory {
+    struct {
+        real tiles[2][SMALL_TILE_SIZE + TILE_SLACK];
+        struct column_vector of[SMALL_BATCH_VECTORS];
+        union column_end sums[2][SMALL_BATCH_VECTORS];
+        double losses[SMALL_TILE_WIDTH];
+    } tiled;
+    struct {
+        real tiles[2][PART_TILE];
+        struct column_vector of[BLOCKS_VECTORS];
+        union column_end sums[BLOCKS_VECTORS];
+        double losses[BLOCKS_WIDTH];
+    } wide;
+};
+
+_Static_assert(sizeof(((union columns_memory *)NULL)->wide) <= sizeof(((union columns_memory *)NULL)->tiled),
+               "wide batches fit in the place of tiles");
+
+SOFTFOCUS_REGIME void columns(const struct softfocus_softmax_focal_args *args, const struct softfocus_chunks *chunks,
+                              size_t first, size_t past, double *sums_of_chunks)
 {
     static const struct column_kernel kernel = {.passes = 2,
                                                 .two = 0,
                                                 .hides_from = HIDE_CLASSES,
-                                                .sum_size = sizeof(((struct columns_sums *)NULL)->of[0]),
+                                                .sum_size = sizeof(union column_end),
                                                 .begin = begin_columns,
                                                 .take = take_columns,
                                                 .is_enough = is_enough,
                                                 .end = end_columns,
                                                 .exchange_all = exchange_all,
                                                 .give_all = give_all,
-                                                .store_all = store_all};
+                                                .store_all = store_all,
+                                                .amend = amend_columns};
     struct column_tensors tensors = {args->shape, args->logits, {NULL, 0, 0, 0}, args->grad,
                                      streams_to(&args->shape, args->logits, args->grad)};
-    struct columns_state state;
-    struct columns_sums sums[2];
-    state.args = args;
-    state.sum = vd_set1(0.0);
-    _Alignas(64) real tiles[2][SMALL_TILE_SIZE + TILE_SLACK];
-    state.guesses = args->shape.classes >= GUESS_CLASSES;
-    state.many = tiles[1];
-    struct column_room room = {&state, {&sums[0], &sums[1]}, {tiles[0], tiles[1]}, SMALL_TILE_SIZE, SMALL_TILE_WIDTH, 0};
-    for_columns(&tensors, begin, end, &kernel, &room);
-    return vd_reduce_add(state.sum);
+    _Alignas(64) union columns_memory memory;
+    struct columns_state state = {.args = args,
+                                  .sums = {.chunks = chunks, .to = sums_of_chunks},
+                                  .of = memory.tiled.of,
+                                  .losses = memory.tiled.losses,
+                                  .guesses = args->shape.classes >= GUESS_CLASSES};
+    struct block_sums blocks = {memory.tiled.sums[0], memory.tiled.of};
+    struct column_room room = {&state, {memory.tiled.sums[0], memory.tiled.sums[1]},
+                               {memory.tiled.tiles[0], memory.tiled.tiles[1]}, SMALL_TILE_SIZE, SMALL_TILE_WIDTH, 0};
+    int tiles = works_in_tiles(&tensors, &room, &kernel);
+    if (!tiles && are_planes(&tensors)) {
+        state.of = memory.wide.of;
+        state.losses = memory.wide.losses;
+        blocks = (struct block_sums){memory.wide.sums, memory.wide.of};
+        room = (struct column_room){&state, {&blocks, &blocks},
+                                    {memory.wide.tiles[0], memory.wide.tiles[1]}, SMALL_TILE_SIZE, BLOCKS_WIDTH, 1};
+    } else if (!tiles) {
+        room.sums[0] = room.sums[1] = &blocks;
+    }
+    begin_chunk(&state.sums, first);
+    for_columns(&tensors, softfocus_chunk_begin(chunks, first), softfocus_chunk_begin(chunks, past), &kernel, &room);
 }
 
-SOFTFOCUS_INLINE double along_rows(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
+SOFTFOCUS_INLINE double chunk_along_rows(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
 {
     if (SHORT_ROW == 0 || args->shape.classes > SHORT_ROW || args->share)
         return rows(args, begin, end);
@@ -891,16 +1016,25 @@ SOFTFOCUS_INLINE double along_rows(const struct softfocus_softmax_focal_args *ar
     return short_rows(args, begin, end);
 }
 
-double SOFTFOCUS_INSTANCE(softmax_focal_loss)(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
+SOFTFOCUS_INLINE void along_rows(const struct softfocus_softmax_focal_args *args, const struct softfocus_chunks *chunks,
+                                 size_t first, size_t past, double *sums)
 {
-    if (args->logits.class_stride != 1 || (args->shape.classes <= FEW_CLASSES && !args->share))
-        return columns(args, begin, end);
-    if (!args->grad.data || args->grad.class_stride == 1)
-        return along_rows(args, begin, end);
-    /* Rows, and gradients that are none: losses have the bits that they have without gradients. */
+    for (size_t chunk = first; chunk < past; chunk++)
+        *sums++ = chunk_along_rows(args, softfocus_chunk_begin(chunks, chunk), softfocus_chunk_begin(chunks, chunk + 1));
+}
+
+void SOFTFOCUS_INSTANCE(softmax_focal_loss)(const struct softfocus_softmax_focal_args *args,
+                                            const struct softfocus_chunks *chunks, size_t first, size_t past, double *sums)
+{
     struct softfocus_softmax_focal_args losses = *args, gradients = *args;
-    losses.grad.data = NULL;
-    gradients.focal.loss = NULL;
-    columns(&gradients, begin, end);
-    return along_rows(&losses, begin, end);
+    if (args->logits.class_stride != 1 || (args->shape.classes <= FEW_CLASSES && !args->share)) {
+        columns(args, chunks, first, past, sums);
+    } else if (!args->grad.data || args->grad.class_stride == 1) {
+        along_rows(args, chunks, first, past, sums);
+    } else { /* rows, and gradients that are none: losses have the bits that they have without gradients */
+        losses.grad.data = NULL;
+        gradients.focal.loss = NULL;
+        columns(&gradients, chunks, first, past, sums);
+        along_rows(&losses, chunks, first, past, sums);
+    }
 }

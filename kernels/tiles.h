@@ -91,12 +91,6 @@ SOFTFOCUS_INLINE size_t batch_lanes(const struct batch *batch, size_t v)
     return smaller(VF_LANES, batch->count - v * VF_LANES);
 }
 
-/* How many of them the batch before had, too. */
-SOFTFOCUS_INLINE size_t repeated_lanes(const struct batch *batch, size_t v)
-{
-    return batch->repeated > v * VF_LANES ? smaller(VF_LANES, batch->repeated - v * VF_LANES) : 0;
-}
-
 /* The result of vector v for a class, from what its block has of it (y of the second tensor) and what `end` left in `sums`.
  */
 typedef vf column_result(const void *sums, vf x, vf y, size_t class, size_t v, enum form form);
@@ -121,7 +115,8 @@ struct column_kernel {
     void (*exchange_all)(struct exchange exchange); /* exchange_rest, below, with its results, as one function */
     void (*give_all)(struct exchange exchange);     /* give_tile, below, likewise, */
     void (*store_all)(struct block_results results); /* and block_store */
-    /* Of two tensors' kernels: what is left to do with a batch once its results are where they belong. */
+    /* What is left to do with a batch once its results are where they belong; of one tensor's kernels, where they are not
+       exchanged. NULL: nothing. */
     void (*amend)(const void *state, const void *sums, const struct column_tensors *tensors, const struct batch *batch);
 };
 
@@ -824,16 +819,26 @@ struct column_room {
     int wide; /* passes go over blocks where they lie, so that there are tiles of less than a vector of positions alone */
 };
 
+/* Whether batches are tiles, and how many positions a tile has room for at least then. */
+SOFTFOCUS_INLINE size_t least_of_tiles(const struct column_tensors *tensors, const struct column_kernel *kernel)
+{
+    return tensors->shape.classes >= kernel->hides_from ? HIDING_TILE_LEAST : TILE_LEAST;
+}
+
+SOFTFOCUS_INLINE int works_in_tiles(const struct column_tensors *tensors, const struct column_room *room,
+                                    const struct column_kernel *kernel)
+{
+    return !room->wide && fits_whole(tensors, positions_that_fit(tensors, room->size), least_of_tiles(tensors, kernel));
+}
+
 SOFTFOCUS_INLINE struct column_plan column_plan(const struct column_tensors *tensors, const struct column_room *room,
                                                 const struct column_kernel *kernel, size_t begin, size_t end)
 {
     size_t fit = positions_that_fit(tensors, room->size), classes = tensors->shape.classes;
     struct column_plan plan;
-    int hides = classes >= kernel->hides_from;
-    size_t least = hides ? HIDING_TILE_LEAST : TILE_LEAST;
-    int whole = !room->wide && fits_whole(tensors, fit, least);
-    plan.form = !whole ? BLOCKS : hides ? HIDING_TILE : TILE;
-    plan.step = !room->wide && fit >= least ? classes : BLOCK_CLASSES;
+    int whole = works_in_tiles(tensors, room, kernel);
+    plan.form = !whole ? BLOCKS : classes >= kernel->hides_from ? HIDING_TILE : TILE;
+    plan.step = !room->wide && fit >= least_of_tiles(tensors, kernel) ? classes : BLOCK_CLASSES;
     plan.exchanges = whole && are_planes(tensors) && (!tensors->out.data || is_planes(tensors->out));
     plan.fetches = !whole && !room->wide && wants_fetches(tensors);
     size_t width = whole ? smaller(fit, room->width) : room->width;
@@ -865,8 +870,11 @@ SOFTFOCUS_INLINE void for_columns(const struct column_tensors *tensors, size_t b
             exchange = exchange_of(tensors, &plan, &last, &batch, &next, room->tiles[others], NULL, room->sums[others],
                                    kernel->sum_size);
         int exchanged = to_exchange(&exchange);
-        if (last.count > 0 && !exchanged)
+        if (last.count > 0 && !exchanged) {
             finish_batch(tensors, &last, &plan, kernel, room->sums[others], room->tiles[others], NULL);
+            if (kernel->amend)
+                kernel->amend(room->state, room->sums[others], tensors, &last);
+        }
         if (batch.count == 0)
             break;
         work_on_batch(tensors, &batch, &plan, loaded, kernel, room->state, room->sums[own], room->tiles[own], &exchange);

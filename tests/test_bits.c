@@ -184,7 +184,7 @@ static void any_tasks_of_streamed(const softfocus_test *test, softfocus_case_spe
 
 /* Enough elements to be worth several tasks, and several partial sums. */
 static const size_t large_shapes[][3] = {
-    {20011, 2, 1}, {5003, 10, 1}, {1301, 37, 1}, {5, 3, 3001}, {1, 5, 9001}};
+    {20011, 2, 1}, {5003, 10, 1}, {1301, 37, 1}, {5, 3, 3001}, {1, 5, 9001}, {1, 330, 300}};
 
 /* Whose results go past the caches, in rows that share lines. */
 static const size_t streamed_shapes[][3] = {{2301, 701, 1}};
@@ -472,11 +472,14 @@ static void by_sums(const softfocus_test *test)
     static const struct {
         size_t outer, classes, inner;
         softfocus_case_layout layout; /* of the gradient */
-    } shapes[] = {{9301, 170, 1, SOFTFOCUS_LAYOUT_CONTIGUOUS},
-                  {5300, 300, 1, SOFTFOCUS_LAYOUT_CONTIGUOUS},
-                  {10, 21, 300, SOFTFOCUS_LAYOUT_CONTIGUOUS},
-                  {3, 9, 61001, SOFTFOCUS_LAYOUT_CONTIGUOUS},
-                  {27, 1, 61001, SOFTFOCUS_LAYOUT_PADDED}};
+        size_t tie;
+    } shapes[] = {{9301, 170, 1, SOFTFOCUS_LAYOUT_CONTIGUOUS, 0},
+                  {5300, 300, 1, SOFTFOCUS_LAYOUT_CONTIGUOUS, 0},
+                  {10, 21, 300, SOFTFOCUS_LAYOUT_CONTIGUOUS, 0},
+                  {3, 9, 61001, SOFTFOCUS_LAYOUT_CONTIGUOUS, 0},
+                  /* the fifth of seven chunks, which begins within an image, where batches begin at other lanes */
+                  {2, 9, 6001, SOFTFOCUS_LAYOUT_CONTIGUOUS, 6848},
+                  {27, 1, 61001, SOFTFOCUS_LAYOUT_PADDED, 0}};
     softfocus_task_record record = {0};
     for (size_t s = 0; s < COUNT(shapes); s++) {
         softfocus_context context = softfocus_test_context(test->isa);
@@ -489,6 +492,7 @@ static void by_sums(const softfocus_test *test)
         spec.gamma = 0.0;
         spec.alpha = -1.0;
         spec.logits = SOFTFOCUS_LOGITS_TIE;
+        spec.tie = shapes[s].tie;
         spec.targets = SOFTFOCUS_TARGETS_HARD;
         spec.guard_front = 1;
         spec.seed = softfocus_test_seed() + s;
@@ -505,9 +509,9 @@ static void by_sums(const softfocus_test *test)
             same_sum(&spec, &context, "without gradient", &sum);
         spec.gradient = 1;
         context.pool = &record;
-        context.threads = 3;
         context.parallel_for = softfocus_parallel_reverse;
-        same_sum(&spec, &context, "tasks in reverse", &sum);
+        for (context.threads = 3; context.threads < 1000; context.threads += 990) /* a task for each chunk, too */
+            same_sum(&spec, &context, "tasks in reverse", &sum);
         free(sum.values);
     }
 }

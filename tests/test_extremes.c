@@ -565,12 +565,36 @@ static void small_sums_beside_others(const softfocus_test *test)
     free(log_probs);
 }
 
-/* Some positions hold NaN of several bits. Their gradients are one and the same, and the others' none. */
+/* Every third position holds NaN of several bits. Their gradients are one and the same NaN, and the others' none. */
+static const uint32_t nans[] = {0x7fc00001u, 0xffd00000u};
+
+static int holds_nan(size_t position) { return position % 3 == 1; }
+
+static void fill_with_nans(float *values, size_t outer, size_t classes, size_t inner, float other)
+{
+    for (size_t e = 0; e < outer * classes * inner; e++) {
+        size_t position = e / inner / classes * inner + e % inner, class = e / inner % classes;
+        values[e] = other;
+        if (holds_nan(position) && (class % 4 < 2 || class + 1 == classes))
+            memcpy(&values[e], &nans[class % 2], sizeof values[e]);
+    }
+}
+
+static void expect_one_nan(const float *grad, size_t outer, size_t classes, size_t inner)
+{
+    for (size_t e = 0; e < outer * classes * inner; e++) {
+        uint32_t bits;
+        memcpy(&bits, &grad[e], sizeof bits);
+        int is_right = holds_nan(e / inner / classes * inner + e % inner) ? bits == 0x7fc00000u : !isnan(grad[e]);
+        if (!is_right)
+            softfocus_test_fail("%zu x %zu x %zu, element %zu: 0x%08x", outer, classes, inner, e, (unsigned)bits);
+    }
+}
+
 static void one_nan_of_several(const softfocus_test *test)
 {
     /* The first is past the caches, with rows that share cache lines: the others are planes, few classes, and short rows. */
     static const size_t shapes[][3] = {{1600, 1001, 1}, {2, 21, 75}, {1, 600, 40}, {70, 5, 1}, {9, 70, 1}};
-    static const uint32_t nans[] = {0x7fc00001u, 0xffd00000u};
     softfocus_context context = softfocus_test_context(test->isa);
     for (size_t s = 0; s < COUNT(shapes); s++) {
         const size_t classes = shapes[s][1], inner = shapes[s][2];
@@ -579,22 +603,34 @@ static void one_nan_of_several(const softfocus_test *test)
         softfocus_tensor p = softfocus_tensor_contiguous_const(log_probs, SOFTFOCUS_F32, outer, classes, inner);
         softfocus_tensor a = softfocus_tensor_contiguous_const(above, SOFTFOCUS_F32, outer, classes, inner);
         softfocus_tensor g = softfocus_tensor_contiguous(grad, SOFTFOCUS_F32, outer, classes, inner);
-        for (size_t e = 0; e < elements; e++) {
-            size_t position = e / inner / classes * inner + e % inner, class = e / inner % classes;
+        for (size_t e = 0; e < elements; e++)
             log_probs[e] = -1.0f - (float)(e % 8);
-            if (position % 3 == 1 && (class % 4 < 2 || class + 1 == classes))
-                memcpy(&above[e], &nans[class % 2], sizeof above[e]);
-        }
+        fill_with_nans(above, outer, classes, inner, 0.0f);
         softfocus_test_expect_ok(softfocus_log_softmax_backward(&context, &p, &a, &g));
-        for (size_t e = 0; e < elements; e++) {
-            uint32_t bits;
-            memcpy(&bits, &grad[e], sizeof bits);
-            uint32_t expected = (e / inner / classes * inner + e % inner) % 3 == 1 ? 0x7fc00000u : 0;
-            if (bits != expected)
-                softfocus_test_fail("%zu x %zu x %zu, element %zu: 0x%08x, expected 0x%08x", outer, classes, inner, e,
-                                    (unsigned)bits, (unsigned)expected);
-        }
+        expect_one_nan(grad, outer, classes, inner);
         free(log_probs);
+    }
+}
+
+/* The same of planes, in tiles and by blocks: where a call of the kernel begins depends on the threads. */
+static void one_nan_of_several_logits(const softfocus_test *test)
+{
+    static const size_t shapes[][3] = {{2, 5, 75}, {2, 21, 75}, {1, 600, 43}};
+    softfocus_context context = softfocus_test_context(test->isa);
+    for (size_t s = 0; s < COUNT(shapes); s++) {
+        const size_t outer = shapes[s][0], classes = shapes[s][1], inner = shapes[s][2], elements = outer * classes * inner;
+        float *logits = calloc(2 * elements, sizeof *logits), *grad = logits + elements, loss;
+        int32_t *index = calloc(outer * inner, sizeof *index);
+        softfocus_tensor z = softfocus_tensor_contiguous_const(logits, SOFTFOCUS_F32, outer, classes, inner);
+        softfocus_tensor g = softfocus_tensor_contiguous(grad, SOFTFOCUS_F32, outer, classes, inner);
+        softfocus_targets targets = softfocus_index_targets(index, SOFTFOCUS_I32);
+        for (size_t p = 0; p < outer * inner; p++)
+            index[p] = (int32_t)(p % classes);
+        fill_with_nans(logits, outer, classes, inner, 1.0f);
+        softfocus_test_expect_ok(softfocus_softmax_focal_loss(&context, &z, &targets, NULL, &loss, &g));
+        expect_one_nan(grad, outer, classes, inner);
+        free(index);
+        free(logits);
     }
 }
 
@@ -618,6 +654,7 @@ void softfocus_add_extremes_tests(void)
         {"softmax_focal_loss", "impossible_targets", impossible_targets},
         {"softmax_focal_loss", "nan_at_target", nan_at_target},
         {"softmax_focal_loss", "extreme_weights", extreme_weights},
+        {"softmax_focal_loss", "one_nan_of_several", one_nan_of_several_logits},
         {"log_softmax", "masked_classes", masked_classes},
         {"log_softmax", "guessed_maxima", guessed_maxima},
         {"softmax_focal_loss", "guessed_maxima", guessed_maxima},

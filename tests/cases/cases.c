@@ -71,7 +71,9 @@ const char *softfocus_case_describe(const softfocus_case_spec *spec, char *text,
     static const char *const targets[SOFTFOCUS_TARGETS_COUNT] = {"random",  "easy",    "hard",       "soft",
                                                                  "between", "ignored", "all_ignored"};
     static const char *const reductions[] = {"none", "mean", "sum"};
-    char place[64], options[256] = "";
+    char place[64], tie[32] = "", options[256] = "";
+    if (spec->logits == SOFTFOCUS_LOGITS_TIE)
+        snprintf(tie, sizeof tie, " from:%zu", spec->tie);
     if (spec->guard_front)
         snprintf(place, sizeof place, "front+%zu", spec->misalignment);
     else
@@ -82,10 +84,10 @@ const char *softfocus_case_describe(const softfocus_case_spec *spec, char *text,
                  targets[spec->targets], spec->index_type == SOFTFOCUS_I32 ? "i32" : "i64",
                  reductions[spec->reduction], spec->gradient, spec->gamma, spec->alpha, spec->normalizer,
                  spec->class_weight);
-    snprintf(text, size, "%s %zux%zux%zu %s->%s in_place:%d %s logits:%s(%g)%s seed:%llu", spec->kernel->name,
+    snprintf(text, size, "%s %zux%zux%zu %s->%s in_place:%d %s logits:%s(%g)%s%s seed:%llu", spec->kernel->name,
              spec->outer, spec->classes, spec->inner, layouts[spec->input_layout],
              layouts[spec->in_place ? spec->input_layout : spec->output_layout], spec->in_place, place,
-             logits[spec->logits], spec->scale, options, (unsigned long long)spec->seed);
+             logits[spec->logits], spec->scale, tie, options, (unsigned long long)spec->seed);
     return text;
 }
 

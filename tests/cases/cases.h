@@ -102,6 +102,7 @@ typedef struct softfocus_case_spec {
     int guard_front;     /* 1: data begin at the front guard page; 0: data end at the back one */
     softfocus_case_logits logits;
     double scale; /* of NORMAL and UNIFORM */
+    size_t tie;   /* of TIE: the position that it begins with */
     softfocus_case_targets targets;
     softfocus_index_type index_type;
     int gradient; /* ask for the gradient too */

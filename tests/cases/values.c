@@ -21,14 +21,15 @@ static void fill_uniform(float *z, size_t classes, double scale, softfocus_rando
 
 /* One loss of 2^100, one of half a float's last place of it, and some that are less than half a double's, 2^47. Of those a
    sum has none if each is added to 2^100 by itself, as it is where they share a lane, and rounds to 2^100; any two of them
-   that come together first break the tie. They are every 16th of the first positions, as far as one task's chunk is sure to
-   go. */
+   that come together first break the tie. They are every 16th position from spec->tie on, where a chunk must begin, as far
+   as that is sure to go. */
 static void fill_tie(const softfocus_case_spec *spec, float *z, size_t position, softfocus_random *random)
 {
-    size_t total = softfocus_case_elements(spec), place = spec->inner > 1 ? position % spec->inner : position;
+    size_t total = softfocus_case_elements(spec), from = position - spec->tie;
+    size_t place = spec->inner > 1 && spec->tie == 0 ? from % spec->inner : from; /* from an image's first one */
     fill_uniform(z, spec->classes, spec->scale, random);
-    if (place % 16 == 0 && position * spec->classes < (total < 1000000 ? 12000 : 100000))
-        z[0] = position == 0 ? -0x1p100f : position == 16 ? -0x1p76f : -0x1.fffffep46f;
+    if (position >= spec->tie && place % 16 == 0 && from * spec->classes < (total < 1000000 ? 12000 : 100000))
+        z[0] = from == 0 ? -0x1p100f : from == 16 ? -0x1p76f : -0x1.fffffep46f;
 }
 
 /* +2e4 in some classes and -2e4 in the rest. A maximum folded from the wrong registers cancels where the
