@@ -381,7 +381,7 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_args *args, siz
                                {memory.tiled.sums[0], memory.tiled.sums[1]},
                                {memory.tiled.tiles[0], memory.tiled.tiles[1]},
                                TILE_SIZE, TILE_WIDTH, 0};
-    if (are_planes(&tensors) && !fits_whole(&tensors, positions_that_fit(&tensors, TILE_SIZE), TILE_LEAST)) {
+    if (are_planes(&tensors) && !works_in_tiles(&tensors, &room, &kernel)) {
         state.of = memory.wide.of;
         room = (struct column_room){&state, {memory.wide.sums, NULL},
                                     {memory.wide.tiles[0], memory.wide.tiles[1]}, TILE_SIZE, WIDE_WIDTH, 1};
