@@ -30,25 +30,13 @@ struct split {
     double sums[CHUNK_MAX];
 };
 
-/* floor(total * part / parts), without overflow for part <= parts < 2^32 or so */
-static size_t fraction(size_t total, size_t part, size_t parts)
-{
-    return total / parts * part + total % parts * part / parts;
-}
-
-size_t softfocus_chunk_begin(const struct softfocus_chunks *chunks, size_t chunk)
-{
-    return chunk == chunks->count ? chunks->units
-                                  : fraction(chunks->units, chunk, chunks->count) / chunks->grain * chunks->grain;
-}
-
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 static size_t at_least_one(size_t a) { return a > 0 ? a : 1; }
 
 static void run_chunks(struct split *split, size_t task)
 {
-    size_t begin = fraction(split->chunks.count, task, split->tasks);
-    size_t end = fraction(split->chunks.count, task + 1, split->tasks);
+    size_t begin = softfocus_fraction(split->chunks.count, task, split->tasks);
+    size_t end = softfocus_fraction(split->chunks.count, task + 1, split->tasks);
     split->invoke(split->kernels, split->args, &split->chunks, begin, end, split->sums + begin);
 }
 
@@ -118,9 +106,9 @@ static void run_piece(struct shared_row *row, size_t p)
 static void run_pieces(void *argument, size_t task)
 {
     struct shared_row *row = argument;
-    size_t end = fraction(row->pieces, task + 1, row->tasks);
+    size_t end = softfocus_fraction(row->pieces, task + 1, row->tasks);
     softfocus_fp_state caller = softfocus_fp_enter();
-    for (size_t p = fraction(row->pieces, task, row->tasks); p < end; p++)
+    for (size_t p = softfocus_fraction(row->pieces, task, row->tasks); p < end; p++)
         run_piece(row, p);
     softfocus_fp_leave(caller);
 }

@@ -28,8 +28,18 @@ struct softfocus_chunks {
     size_t units, grain, count;
 };
 
-/* The first unit of a chunk; of the one after the last, as many as there are. In dispatch/run.c. */
-size_t softfocus_chunk_begin(const struct softfocus_chunks *chunks, size_t chunk);
+/* floor(total * part / parts), without overflow for part <= parts < 2^32 or so */
+static inline size_t softfocus_fraction(size_t total, size_t part, size_t parts)
+{
+    return total / parts * part + total % parts * part / parts;
+}
+
+/* The first unit of a chunk; of the one after the last, as many as there are. */
+static inline size_t softfocus_chunk_begin(const struct softfocus_chunks *chunks, size_t chunk)
+{
+    return chunk == chunks->count ? chunks->units
+                                  : softfocus_fraction(chunks->units, chunk, chunks->count) / chunks->grain * chunks->grain;
+}
 
 /* A tensor whose shape is known from elsewhere; strides in elements. */
 struct softfocus_view {

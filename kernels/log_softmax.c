@@ -393,7 +393,7 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_log_softmax_args *args, siz
 void SOFTFOCUS_INSTANCE(log_softmax)(const struct softfocus_log_softmax_args *args, const struct softfocus_chunks *chunks,
                                      size_t first, size_t past, double *none)
 {
-    size_t begin = softfocus_chunk_begin(chunks, first), end = softfocus_chunk_begin(chunks, past);
+    size_t begin = chunk_begin(chunks, first), end = chunk_begin(chunks, past);
     (void)none;
     int contiguous = args->logits.class_stride == 1 && args->log_probs.class_stride == 1;
     if (!contiguous || (args->shape.classes <= FEW_CLASSES && !args->share))

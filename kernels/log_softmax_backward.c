@@ -360,7 +360,7 @@ void SOFTFOCUS_INSTANCE(log_softmax_backward)(const struct softfocus_log_softmax
                                               const struct softfocus_chunks *chunks, size_t first, size_t past,
                                               double *none)
 {
-    size_t begin = softfocus_chunk_begin(chunks, first), end = softfocus_chunk_begin(chunks, past);
+    size_t begin = chunk_begin(chunks, first), end = chunk_begin(chunks, past);
     (void)none;
     if (args->log_probs.class_stride == 1 && args->grad_log_probs.class_stride == 1 &&
         args->grad_logits.class_stride == 1 && (args->shape.classes > FEW_GRADIENTS || args->share)) {

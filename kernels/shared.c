@@ -1,6 +1,8 @@
 /* What the kernels of an ISA share and call: too long for a copy in each, which would be no faster. */
 #include "kernels/softmax.h"
 
+size_t chunk_begin(const struct softfocus_chunks *chunks, size_t chunk) { return softfocus_chunk_begin(chunks, chunk); }
+
 SOFTFOCUS_INLINE void copy_vectors(real *to, const real *from, size_t count)
 {
     for (size_t i = 0; i < count * VF_LANES; i += VF_LANES)

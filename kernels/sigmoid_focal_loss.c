@@ -503,7 +503,7 @@ void SOFTFOCUS_INSTANCE(sigmoid_focal_loss)(const struct softfocus_sigmoid_focal
     struct softfocus_shape lines = {args->shape.outer * args->shape.classes, 1, args->shape.inner};
     int streams = streams_to(&args->shape, args->logits, args->grad) && args->grad.data != args->targets.data;
     for (size_t chunk = first; chunk < past; chunk++) {
-        size_t begin = softfocus_chunk_begin(chunks, chunk), end = softfocus_chunk_begin(chunks, chunk + 1);
+        size_t begin = chunk_begin(chunks, chunk), end = chunk_begin(chunks, chunk + 1);
         vd sum = vd_set1(0.0);
         while (begin < end) {
             struct run run = take_run(lines, &begin, end);

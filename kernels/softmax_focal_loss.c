@@ -489,8 +489,8 @@ struct chunk_sums {
 SOFTFOCUS_INLINE void begin_chunk(struct chunk_sums *sums, size_t chunk)
 {
     sums->chunk = chunk;
-    sums->begin = softfocus_chunk_begin(sums->chunks, chunk);
-    sums->end = softfocus_chunk_begin(sums->chunks, chunk + 1);
+    sums->begin = chunk_begin(sums->chunks, chunk);
+    sums->end = chunk_begin(sums->chunks, chunk + 1);
     vd_store(sums->lanes, vd_set1(0.0));
 }
 
@@ -585,7 +585,7 @@ SOFTFOCUS_INLINE int mend_guess_of(struct column_vector *vector)
     return mended;
 }
 
-/* The targets of some batches later, as many as a vector's, into the L2 cache: a batch reads all of its own at once, sooner
+/* The targets of some tiles later, as many as a vector's, into the L2 cache: a batch reads all of its own at once, sooner
    than the CPU's prefetchers follow (from memory 1.03 to 1.08 times as fast). As numbers, for there may be no such place. */
 SOFTFOCUS_INLINE void fetch_targets(const struct softfocus_softmax_focal_args *args, size_t position)
 {
@@ -614,12 +614,12 @@ SOFTFOCUS_INLINE void begin_columns(void *opaque, const struct batch *batch)
  * In a tile, which is a copy, a target may be hidden: as -inf it has no part in a maximum or a sum, and no pass has to look
  * for it in each class. Where its exponential would be, 0, comes the gradient there, which is not above 0. Then
  *     min(e, e * factor), with a factor of [0, 1],
- * is the gradient at every class: of an e >= 0 the product, of a gradient that one. Any NaN is kept, since vf_min gives its
- * second operand then. Where that does not hold (factors that are tiny, see struct factor, or past 1), or where the position
- * is ignored, gradients are formed in the tile, and the factor is 1.
+ * is the gradient at every class: of an e >= 0 the product, of a gradient that one. Where that does not hold (factors that
+ * are tiny, see struct factor, or past 1, or NaN), or where the position is ignored, gradients are formed in the tile, and
+ * the factor is 1.
  *
  * In other tiles the target is looked for beside the sum, where its logit is found, too, and again with the results. These
- * are products with the first factor alone there, too: tiny factors, and ignored positions, are seen to in the tile as
+ * are products with the first factor alone there, too: tiny factors, NaN, and ignored positions are seen to in the tile as
  * above.
  *
  * What is done lane by lane to hide targets is some 60 operations for a vector, and what is saved 5 for each class. With 12
@@ -1004,7 +1004,7 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_softmax_focal_args *args, c
         room.sums[0] = room.sums[1] = &blocks;
     }
     begin_chunk(&state.sums, first);
-    for_columns(&tensors, softfocus_chunk_begin(chunks, first), softfocus_chunk_begin(chunks, past), &kernel, &room);
+    for_columns(&tensors, chunk_begin(chunks, first), chunk_begin(chunks, past), &kernel, &room);
 }
 
 SOFTFOCUS_INLINE double chunk_along_rows(const struct softfocus_softmax_focal_args *args, size_t begin, size_t end)
@@ -1020,7 +1020,7 @@ SOFTFOCUS_INLINE void along_rows(const struct softfocus_softmax_focal_args *args
                                  size_t first, size_t past, double *sums)
 {
     for (size_t chunk = first; chunk < past; chunk++)
-        *sums++ = chunk_along_rows(args, softfocus_chunk_begin(chunks, chunk), softfocus_chunk_begin(chunks, chunk + 1));
+        *sums++ = chunk_along_rows(args, chunk_begin(chunks, chunk), chunk_begin(chunks, chunk + 1));
 }
 
 void SOFTFOCUS_INSTANCE(softmax_focal_loss)(const struct softfocus_softmax_focal_args *args,

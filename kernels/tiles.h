@@ -21,7 +21,7 @@
  * - With more classes, or where a tile is not worth its copy, the passes go over blocks of BLOCK_CLASSES, one after the
  *   other, so that each still reads lines of TILE_WIDTH positions: where they lie, or where their positions are not
  *   neighbours in a tile. Where they lie, a kernel's numbers of each position may be where tiles would, for batches of
- *   WIDE_WIDTH.
+ *   WIDE_WIDTH (of the loss BLOCKS_WIDTH).
  *
  * Sizes were measured on Zen 4 (L1 32 KB) at 8 to 150 classes. A kernel has two tiles on its stack, which is why they are
  * not all as large as they should be: 4096 elements cost 5 to 25 %. */
@@ -279,31 +279,17 @@ SOFTFOCUS_INLINE void give_tile(struct exchange e, int two, column_result *resul
 
 /* ---- Tiles and blocks */
 
-/* Whether lines of the next block are fetched, each class's before work on one of this block, into the L2 cache (in the L1
-   cache, where one class may take the place of another, they would be in the way). An image of less than FETCH_BYTES is
-   there already. Where a batch's lines are too short for the prefetchers of the CPU; measured with AVX-512 (Zen 4), with
-   AVX2 (Zen 3) the loss with its gradient is 1.06 to 1.1 times as fast without. Not in wide batches, whose lines are long:
-   backward 0.6 to 0.9 times as fast (AVX2, Zen 3). */
-#define FETCH_BYTES ((size_t)1 << 19)
-enum { FETCHES_BLOCKS = VF_LANES >= 16 };
-
-SOFTFOCUS_INLINE int wants_fetches(const struct column_tensors *tensors)
-{
-    size_t classes = tensors->shape.classes;
-    return FETCHES_BLOCKS && tensors->in.inner_stride == 1 &&
-           tensors->out.data && tensors->out.inner_stride == 1 &&
-           classes * tensors->shape.inner >= FETCH_BYTES / sizeof(real);
-}
-
 /* Whether rows lie one after the other, or there are none. */
 SOFTFOCUS_INLINE int has_no_gaps(struct softfocus_view view, size_t classes)
 {
     return !view.data || (view.class_stride == 1 && view.inner_stride == (ptrdiff_t)classes);
 }
 
-/* The same for rows, of which a batch is read at once, and then nothing until its results are written: from the L3 cache 1.6
-   to 1.8 times as fast at 21 and 40 classes (Zen 4). Not for rows shorter than a line, which the CPU's prefetchers follow
-   (0.9 to 1.0 times). */
+/* Whether the next rows are fetched, into the L2 cache: a batch of them is read at once, and then nothing until its results
+   are written. From the L3 cache 1.6 to 1.8 times as fast at 21 and 40 classes (Zen 4). Not for rows shorter than a line,
+   which the CPU's prefetchers follow (0.9 to 1.0 times), nor for less than FETCH_BYTES, which are there already. */
+#define FETCH_BYTES ((size_t)1 << 19)
+
 SOFTFOCUS_INLINE int wants_row_fetches(const struct column_tensors *tensors)
 {
     size_t classes = tensors->shape.classes;
@@ -319,13 +305,6 @@ SOFTFOCUS_INLINE void fetch_rows(struct softfocus_view view, size_t outer, size_
     SOFTFOCUS_UNROLL_SHORT
     for (size_t i = 0; i < count * VF_LANES; i += FETCH_STEP)
         __builtin_prefetch(from + i, 0, 2);
-}
-
-/* Of one class: the lines of vector v of a batch at (outer, inner). */
-SOFTFOCUS_INLINE void fetch_line(struct softfocus_view view, size_t outer, size_t class, size_t inner, size_t v)
-{
-    if (view.data)
-        fetch_soon(element(view, outer, class, inner + v * VF_LANES), v);
 }
 
 SOFTFOCUS_INLINE int is_planes(struct softfocus_view view) { return view.inner_stride == 1; }
@@ -461,14 +440,13 @@ SOFTFOCUS_INLINE struct columns block_load(real *tile, const struct softfocus_vi
 
 /* ---- The results of a block to where they belong */
 
-/* What they are formed of. `next` and `further`, if any: what to fetch meanwhile is so many positions, or classes, further
-   on. */
+/* What they are formed of. `next`, if not 0: the rows to fetch meanwhile are so many positions further on. */
 struct block_results {
     const struct column_tensors *tensors;
     const struct batch *batch;
     const struct block *block;
     const void *sums;
-    size_t next, further;
+    size_t next;
     int two;               /* constants: whether there is a second tensor, */
     column_result *result; /* and how they are formed */
 };
@@ -492,21 +470,6 @@ SOFTFOCUS_INLINE void fetch_next_rows(const struct block_results *of, size_t v, 
     if (of->two)
         fetch_rows(tensors->second, outer, inner, classes, v, k, count);
     fetch_rows(tensors->out, outer, inner, classes, v, k, count);
-}
-
-/* And where a class is written, from vector v on. */
-SOFTFOCUS_INLINE void fetch_further_class(const struct block_results *of, size_t k, size_t v, int streams)
-{
-    const struct column_tensors *tensors = of->tensors;
-    const struct batch *batch = of->batch;
-    size_t class = smaller(of->block->first + k + of->further, tensors->shape.classes - 1);
-    for (; of->further && v < batch->vectors; v++) {
-        fetch_line(tensors->in, batch->outer, class, batch->inner, v);
-        if (of->two)
-            fetch_line(tensors->second, batch->outer, class, batch->inner, v);
-        if (!streams)
-            fetch_line(tensors->out, batch->outer, class, batch->inner, v);
-    }
 }
 
 /* As packed rows of `classes` classes, a constant, which is all there are: so few are not hidden. Gives the first vector
@@ -573,8 +536,6 @@ SOFTFOCUS_INLINE void store_classes(const struct block_results *of, size_t first
         real *line = element(out, batch->outer, of->block->first + k, batch->inner);
         size_t v = first;
         int streams = of->tensors->streams && before_line(line, 1) == 0;
-        /* Not in the loop below, where gcc would ask for each vector: 1.25 times the instructions of the backward pass. */
-        fetch_further_class(of, k, first, streams);
         /* Whole vectors of neighbours by themselves: what is asked for each of the others takes 20 of 49 instructions of the
            backward pass (clang, AVX2). */
         for (size_t full = is_planes(out) ? batch->count / VF_LANES : 0; v < full; v++, x += step, y += second_step) {
@@ -667,7 +628,7 @@ SOFTFOCUS_INLINE struct batch next_batch(struct walk *walk)
 /* How a call goes over its positions. */
 struct column_plan {
     enum form form;
-    int exchanges, fetches; /* whether tiles are exchanged, or blocks are fetched */
+    int exchanges; /* whether tiles are exchanged */
     /* How many classes are a block to a pass. By the number of classes alone where sums have other bits by other blocks: a
        tile may hold all where there are few positions, and there may be few because a batch was split. */
     size_t step;
@@ -697,9 +658,6 @@ SOFTFOCUS_INLINE void work_on_batch(const struct column_tensors *tensors, const 
             } else {
                 block.in = block_load(tile, &tensors->in, batch, &block);
             }
-            for (size_t k = first + step; plan->fetches && k < smaller(first + 2 * step, classes); k++)
-                for (size_t v = 0; v < batch->vectors; v++)
-                    fetch_line(tensors->in, batch->outer, k, batch->inner, v);
             kernel->take(state, batch, &block, pass);
         }
     }
@@ -733,7 +691,7 @@ SOFTFOCUS_INLINE void finish_batch(const struct column_tensors *tensors, const s
             kernel->give_all(given_of(tensors, plan, batch, tile, second_tile, sums));
         return;
     }
-    size_t further = plan->fetches ? BLOCK_CLASSES : 0, next = 0;
+    size_t next = 0;
     if (whole && wants_row_fetches(tensors) && batch->inner + batch->count + plan->walk.each <= tensors->shape.inner)
         next = batch->count;
     for (size_t first = 0; tensors->out.data && first < classes; first += step) {
@@ -741,7 +699,7 @@ SOFTFOCUS_INLINE void finish_batch(const struct column_tensors *tensors, const s
         block.in = block_load(tile, &tensors->in, batch, &block);
         if (kernel->two)
             block.second = block_load(second_tile, &tensors->second, batch, &block);
-        kernel->store_all((struct block_results){tensors, batch, &block, sums, next, further, 0, NULL});
+        kernel->store_all((struct block_results){tensors, batch, &block, sums, next, 0, NULL});
     }
 }
 
@@ -813,7 +771,7 @@ SOFTFOCUS_INLINE int are_planes(const struct column_tensors *tensors)
 /* What a call of for_columns works in. */
 struct column_room {
     void *state;   /* of the batch */
-    void *sums[2]; /* of it and of the one before, as `end` leaves them */
+    void *sums[2]; /* of it and of the one before, where `end` leaves them */
     real *tiles[2]; /* of `size` elements and TILE_SLACK, or of PART_TILE */
     size_t size, width; /* positions of a batch, at most */
     int wide; /* passes go over blocks where they lie, so that there are tiles of less than a vector of positions alone */
@@ -840,7 +798,6 @@ SOFTFOCUS_INLINE struct column_plan column_plan(const struct column_tensors *ten
     plan.form = !whole ? BLOCKS : classes >= kernel->hides_from ? HIDING_TILE : TILE;
     plan.step = !room->wide && fit >= least_of_tiles(tensors, kernel) ? classes : BLOCK_CLASSES;
     plan.exchanges = whole && are_planes(tensors) && (!tensors->out.data || is_planes(tensors->out));
-    plan.fetches = !whole && !room->wide && wants_fetches(tensors);
     size_t width = whole ? smaller(fit, room->width) : room->width;
     int in_place = tensors->out.data && (tensors->out.data == tensors->in.data || tensors->out.data == tensors->second.data);
     plan.walk = (struct walk){.shape = tensors->shape,
