@@ -177,14 +177,17 @@ static void any_tasks_of_nan(const softfocus_test *test, softfocus_case_spec spe
     any_tasks_once(test, spec, SOFTFOCUS_LOGITS_MANY_NAN);
 }
 
-static void any_tasks_of_streamed(const softfocus_test *test, softfocus_case_spec spec)
+static void any_tasks_of_uniform(const softfocus_test *test, softfocus_case_spec spec)
 {
     any_tasks_once(test, spec, SOFTFOCUS_LOGITS_UNIFORM);
 }
 
 /* Enough elements to be worth several tasks, and several partial sums. */
 static const size_t large_shapes[][3] = {
-    {20011, 2, 1}, {5003, 10, 1}, {1301, 37, 1}, {5, 3, 3001}, {1, 5, 9001}, {1, 330, 300}};
+    {20011, 2, 1}, {5003, 10, 1}, {1301, 37, 1}, {5, 3, 3001}, {1, 5, 9001}};
+
+/* By blocks. */
+static const size_t block_shapes[][3] = {{1, 330, 300}};
 
 /* Whose results go past the caches, in rows that share lines. */
 static const size_t streamed_shapes[][3] = {{2301, 701, 1}};
@@ -193,7 +196,9 @@ static void by_tasks(const softfocus_test *test)
 {
     for_specs(test, large_shapes, COUNT(large_shapes), any_tasks);
     for_specs(test, large_shapes, COUNT(large_shapes), any_tasks_of_nan);
-    for_specs(test, streamed_shapes, COUNT(streamed_shapes), any_tasks_of_streamed);
+    for_specs(test, block_shapes, COUNT(block_shapes), any_tasks_of_uniform);
+    for_specs(test, block_shapes, COUNT(block_shapes), any_tasks_of_nan);
+    for_specs(test, streamed_shapes, COUNT(streamed_shapes), any_tasks_of_uniform);
 }
 
 /* ---- Rows that threads share ---------------------------------------------------------------------------- */
