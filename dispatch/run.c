@@ -12,7 +12,8 @@ enum {
     CHUNK_MAX = 256,        /* partial sums, on the stack */
     CHUNK_ELEMENTS = 16384, /* some 5 us of work: the least worth handing to another thread */
     /* A problem that fills this many chunks is cut into as many longer ones, and into more only when each has
-       LONG_CHUNK_ELEMENTS: kernels lose time where a chunk begins and ends (1.1 to 1.6 times, on Zen 4). */
+       LONG_CHUNK_ELEMENTS: kernels that work on one after the other lose time where a chunk begins and ends (1.1 to 1.6
+       times, on Zen 4). */
     MANY_CHUNKS = 8,
     LONG_CHUNK_ELEMENTS = 131072,
     SHARED_ELEMENTS = 4 * SOFTFOCUS_ROW_PIECE, /* see shares_rows */

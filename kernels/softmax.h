@@ -759,6 +759,22 @@ void find_share_peak(struct softfocus_row_share *share, const real *z, size_t cl
 
 /* ---- Columns ----------------------------------------------------------------------------------------------------- */
 
+/* Makes the results of vector v that came of a NaN in `factor` one and the same, ANY_NAN, where they belong. `targets`, if
+   not NULL: but for these classes, and for what is ignored, -1. */
+SOFTFOCUS_SELDOM void amend_results(const struct column_tensors *tensors, const struct batch *batch, size_t v, vf factor,
+                                    const int32_t *targets)
+{
+    real factors[VF_LANES];
+    vf_store(factors, factor);
+    for (size_t i = 0; i < batch_lanes(batch, v); i++) {
+        if (factors[i] == factors[i] || (targets && targets[i] == -1))
+            continue;
+        for (size_t k = 0; k < tensors->shape.classes; k++)
+            if (!targets || k != (uint32_t)targets[i])
+                *element(tensors->out, batch->outer, k, batch->inner + v * VF_LANES + i) = ANY_NAN;
+    }
+}
+
 SOFTFOCUS_INLINE vi class_number(size_t class) { return vi_set1((int32_t)(uint32_t)class); }
 
 /* Of *max and vector v of a block; by the order of the operands never NaN, but on NEON. Four chains: in one, each maximum

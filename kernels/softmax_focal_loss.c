@@ -925,28 +925,16 @@ SOFTFOCUS_SHARED void give_all(struct exchange exchange)
 
 SOFTFOCUS_PER_BATCH void store_all(struct block_results results) { block_store(results, 0, 1, finish_column); }
 
-/* ANY_NAN for what finish_block has made of NaN, but for those at targets, which are that already. */
-SOFTFOCUS_SHARED void amend_nan(const union column_end *sums, const struct column_tensors *tensors,
-                                const struct batch *batch)
-{
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct column_results *results = &sums[i / VF_LANES].results;
-        float factors[VF_LANES];
-        vf_store(factors, results->factor.first);
-        float factor = factors[i % VF_LANES];
-        int32_t target = results->targets.class[i % VF_LANES];
-        for (size_t k = 0; factor != factor && target != -1 && k < tensors->shape.classes; k++)
-            if (k != (uint32_t)target)
-                *element(tensors->out, batch->outer, k, batch->inner + i) = ANY_NAN;
-    }
-}
-
+/* What finish_block has made of NaN; gradients at targets are ANY_NAN already. */
 SOFTFOCUS_INLINE void amend_columns(const void *opaque, const void *sums, const struct column_tensors *tensors,
                                     const struct batch *batch)
 {
     const struct columns_state *state = opaque;
-    if (__builtin_expect(state->has_nan, 0) && tensors->out.data)
-        amend_nan(((const struct block_sums *)sums)->of, tensors, batch);
+    const struct block_sums *blocks = sums; /* where has_nan */
+    for (size_t v = 0; __builtin_expect(state->has_nan, 0) && tensors->out.data && v < batch->vectors; v++) {
+        const struct column_results *results = &blocks->of[v].results;
+        amend_results(tensors, batch, v, results->factor.first, results->targets.class);
+    }
 }
 
 union columns_memory {

@@ -866,7 +866,8 @@ SOFTFOCUS_INLINE void for_two_columns(const struct column_tensors *tensors, size
             kernel->exchange_all(exchange);
         else
             finish_batch(tensors, &batch, &plan, kernel, room->sums[0], room->tiles[0], room->tiles[1]);
-        kernel->amend(room->state, room->sums[0], tensors, &batch);
+        if (kernel->amend)
+            kernel->amend(room->state, room->sums[0], tensors, &batch);
     }
     if (tensors->streams)
         vf_stream_end();

@@ -568,14 +568,17 @@ static void small_sums_beside_others(const softfocus_test *test)
 /* Every third position holds NaN of several bits. Their gradients are one and the same NaN, and the others' none. */
 static const uint32_t nans[] = {0x7fc00001u, 0xffd00000u};
 
-static int holds_nan(size_t position) { return position % 3 == 1; }
+static int holds_nan(size_t element, size_t classes, size_t inner)
+{
+    return (element / inner / classes * inner + element % inner) % 3 == 1;
+}
 
 static void fill_with_nans(float *values, size_t outer, size_t classes, size_t inner, float other)
 {
     for (size_t e = 0; e < outer * classes * inner; e++) {
-        size_t position = e / inner / classes * inner + e % inner, class = e / inner % classes;
+        size_t class = e / inner % classes;
         values[e] = other;
-        if (holds_nan(position) && (class % 4 < 2 || class + 1 == classes))
+        if (holds_nan(e, classes, inner) && (class % 4 < 2 || class + 1 == classes))
             memcpy(&values[e], &nans[class % 2], sizeof values[e]);
     }
 }
@@ -585,7 +588,7 @@ static void expect_one_nan(const float *grad, size_t outer, size_t classes, size
     for (size_t e = 0; e < outer * classes * inner; e++) {
         uint32_t bits;
         memcpy(&bits, &grad[e], sizeof bits);
-        int is_right = holds_nan(e / inner / classes * inner + e % inner) ? bits == 0x7fc00000u : !isnan(grad[e]);
+        int is_right = holds_nan(e, classes, inner) ? bits == 0x7fc00000u : !isnan(grad[e]);
         if (!is_right)
             softfocus_test_fail("%zu x %zu x %zu, element %zu: 0x%08x", outer, classes, inner, e, (unsigned)bits);
     }
