@@ -796,11 +796,11 @@ SOFTFOCUS_INLINE void columns_max(const struct block *block, size_t v, vf *max)
 
 /* ---- Guesses of the maximum
  *
- * More classes than a tile holds are read once per pass, so that there is none for the maximum: exponentials are relative to
- * a guess of it, the largest of the first block's logits, and the maximum is known when all have gone by. Where that is too
- * far above the guess, another pass has it for a base (mend_guess); a position has the same bits whether others need it or
- * not. Log-softmax is 1.1 to 1.2 times as fast at 150 and 1000 classes so (AVX2, Zen 3), but half as fast where all
- * of the first block are -inf. In tiles, which the pass for the maximum brings into the L1 cache, it is 0.95 to 1.0
+ * Many classes are read once per pass, and not copied to tiles, so that there is no pass for the maximum: exponentials are
+ * relative to a guess of it, the largest of the first block's logits, and the maximum is known when all have gone by. Where
+ * that is too far above the guess, another pass has it for a base (mend_guess); a position has the same bits whether others
+ * need it or not. Log-softmax is 1.1 to 1.2 times as fast at 150 and 1000 classes so (AVX2, Zen 3), but half as fast where
+ * all of the first block are -inf. In tiles, which the pass for the maximum brings into the L1 cache, it is 0.95 to 1.0
  * times. */
 SOFTFOCUS_INLINE vf guess_of_max(const struct block *block, size_t v)
 {

@@ -555,10 +555,6 @@ struct block_sums {
     const struct column_vector *vectors;
 };
 
-/* Batches of blocks are wide, since nothing else needs the memory of tiles then: with 192 positions the loss with its
-   gradient took 1.1 to 1.2 times the time at 200 to 1000 classes (AVX2, Zen 3); 1024 would not fit. */
-enum { BLOCKS_WIDTH = 512, BLOCKS_VECTORS = BLOCKS_WIDTH / VF_LANES };
-
 struct columns_state {
     const struct softfocus_softmax_focal_args *args;
     struct chunk_sums sums;
@@ -568,7 +564,7 @@ struct columns_state {
     int hidden;               /* whether targets are, there */
     int guesses;              /* whether exponentials are relative to guesses of the maxima, or to these */
     int has_nan;              /* of blocks: whether a gradient is */
-    unsigned char again[BLOCKS_VECTORS]; /* of blocks: whether a vector needs a pass with another guess */
+    unsigned char again[WIDE_BATCH_VECTORS]; /* of blocks: whether a vector needs a pass with another guess */
 };
 
 /* What exponentials of vector v are relative to. */
@@ -946,9 +942,9 @@ union columns_memory {
     } tiled;
     struct {
         real tiles[2][PART_TILE];
-        struct column_vector of[BLOCKS_VECTORS];
-        union column_end sums[BLOCKS_VECTORS];
-        double losses[BLOCKS_WIDTH];
+        struct column_vector of[WIDE_BATCH_VECTORS];
+        union column_end sums[WIDE_BATCH_VECTORS];
+        double losses[WIDE_WIDTH];
     } wide;
 };
 
@@ -961,6 +957,7 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_softmax_focal_args *args, c
     static const struct column_kernel kernel = {.passes = 2,
                                                 .two = 0,
                                                 .hides_from = HIDE_CLASSES,
+                                                .blocks_from = GUESS_CLASSES,
                                                 .sum_size = sizeof(union column_end),
                                                 .begin = begin_columns,
                                                 .take = take_columns,
@@ -987,7 +984,7 @@ SOFTFOCUS_REGIME void columns(const struct softfocus_softmax_focal_args *args, c
         state.losses = memory.wide.losses;
         blocks = (struct block_sums){memory.wide.sums, memory.wide.of};
         room = (struct column_room){&state, {&blocks, &blocks},
-                                    {memory.wide.tiles[0], memory.wide.tiles[1]}, SMALL_TILE_SIZE, BLOCKS_WIDTH, 1};
+                                    {memory.wide.tiles[0], memory.wide.tiles[1]}, SMALL_TILE_SIZE, WIDE_WIDTH, 1};
     } else if (!tiles) {
         room.sums[0] = room.sums[1] = &blocks;
     }

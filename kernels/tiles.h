@@ -21,7 +21,7 @@
  * - With more classes, or where a tile is not worth its copy, the passes go over blocks of BLOCK_CLASSES, one after the
  *   other, so that each still reads lines of TILE_WIDTH positions: where they lie, or where their positions are not
  *   neighbours in a tile. Where they lie, a kernel's numbers of each position may be where tiles would, for batches of
- *   WIDE_WIDTH (of the loss BLOCKS_WIDTH).
+ *   WIDE_WIDTH, and log-softmax's results are written, and what comes next is fetched, beside the arithmetic of others.
  *
  * Sizes were measured on Zen 4 (L1 32 KB) at 8 to 150 classes. A kernel has two tiles on its stack, which is why they are
  * not all as large as they should be: 4096 elements cost 5 to 25 %. */
@@ -34,8 +34,8 @@ enum {
     SMALL_TILE_WIDTH = 192,
     TILE_LEAST = 48,        /* positions, 192 bytes of each class: for less, blocks are faster */
     TILE_SLACK = 3 * VF_LANES, /* see tile_load_from */
-    WIDE_WIDTH = 1024, /* positions: a page of each class, which prefetchers follow. At 150 to 1000 classes log-softmax 1.5
-                          times as fast as with TILE_WIDTH, backward 1.0 to 1.2 (AVX2, Zen 3) */
+    WIDE_WIDTH = 512, /* positions: 2 KB of each class, which prefetchers follow. The loss with its gradient is 1.23 times
+                         as fast as with 192 at 1 x 1000 x 1024, 1.06 to 1.14 at 200 and 300 classes (AVX2, Zen 3) */
     BLOCK_CLASSES = 12, /* a multiple of four */
     PART_TILE = BLOCK_CLASSES * VF_LANES + TILE_SLACK, /* elements: of a block and less than a vector of positions */
     BATCH_VECTORS = TILE_WIDTH / VF_LANES,
@@ -46,7 +46,8 @@ enum {
        times as fast at 110 and 150 classes (AVX2, Zen 3; SSE 1.7, 1.8 to 2.0 at 200 and 300), but 0.9 to 1.2 times where a
        piece is less than a move. With AVX-512 not measured. */
     HIDING_TILE_LEAST = MOVE * VF_LANES < TILE_LEAST ? MOVE * VF_LANES : TILE_LEAST,
-    PIECES_AHEAD = 4 /* pieces that are fetched ahead of an exchange: 1 costs 8 % at 4 x 19 x 65536, 8 gain nothing */
+    PIECES_AHEAD = 4,     /* pieces that are fetched ahead of an exchange: 1 costs 8 % at 4 x 19 x 65536, 8 gain nothing */
+    WIDE_PIECES_AHEAD = 1 /* and of wide batches, whose pieces are longer */
 };
 
 _Static_assert(BLOCK_CLASSES * TILE_WIDTH <= TWO_TILE_SIZE && TWO_TILE_SIZE <= TILE_SIZE, "a block fits a tile");
@@ -106,7 +107,9 @@ struct column_tensors {
 struct column_kernel {
     size_t passes; /* of `take` */
     int two;       /* whether there is a second input; the struct is a compile-time constant, so that no code asks */
-    size_t hides_from; /* classes from which on a tile is a HIDING_TILE */
+    int exchanges_blocks; /* likewise: whether wide batches are exchanged, so that there are two `sums` */
+    size_t hides_from;    /* classes from which on a tile is a HIDING_TILE, */
+    size_t blocks_from;   /* and passes go over blocks of it, since sums have the bits of blocks there (column_plan) */
     size_t sum_size;   /* bytes of `sums` for a vector */
     void (*begin)(void *state, const struct batch *batch);
     void (*take)(void *state, const struct batch *batch, const struct block *block, size_t pass);
@@ -123,23 +126,24 @@ struct column_kernel {
 /* ---- Exchanging tiles */
 
 /* A tile's results go to where they belong, and in its place comes another tile, of as many positions: piece by piece (a
-   class's part of a tile), beside arithmetic, which leaves loads and stores idle. Measured on Zen 4: 1.1 to 1.4 times as
+   class's part of a batch), beside arithmetic, which leaves loads and stores idle. Measured on Zen 4: 1.1 to 1.4 times as
    fast at 4 x 19 x 65536, 1.4 to 2.9 at 16 x 19 x 4096, whose results stay in the caches. What is wanted is fetched some
    pieces before, in the same order, so that class strides of a power of two, by which all pieces have the same places in a
-   cache, do no harm: into the L2 cache, since what L1 can wait for at once is less than memory gives. */
+   cache, do no harm: into the L2 cache, since what L1 can wait for at once is less than memory gives.
+   Of blocks, which lie where they are, results go the same way, and what comes next is fetched only. */
 struct exchange {
-    size_t classes, vectors; /* of the tiles; no classes: nothing to exchange */
+    size_t classes, vectors; /* of the batches; no classes: nothing to exchange */
     enum form form;
     size_t class, left;        /* where it is: the class, and how many vectors of its piece are left */
-    real *tile, *to;           /* the next vector's place in the tile, and where its results belong */
+    real *tile, *to;           /* the next vector's place in the tile or tensor, and where its results belong */
     const real *from, *second; /* what comes in its place, and in that of the second tensor's tile */
     ptrdiff_t second_tile;     /* how far the second tensor's tile is from `tile` */
     const char *sums;          /* what `end` left for the next vector */
-    ptrdiff_t to_step, from_step, second_step;    /* from the end of a piece to the next one */
-    ptrdiff_t to_fetch, from_fetch, second_fetch; /* from the next vector to what is to be fetched */
+    ptrdiff_t tile_step, to_step, from_step, second_step; /* from the end of a piece to the next one */
+    ptrdiff_t to_fetch, from_fetch, second_fetch;         /* from the next vector to what is to be fetched */
     ptrdiff_t from_wrap, second_wrap; /* added to that once the last piece is fetched: on in the batch after that */
     size_t ahead;                     /* how many pieces ahead that is */
-    int gives;                        /* whether there are results */
+    int gives, copies;                /* whether there are results, and whether what comes is copied */
     int streams, may_stream;          /* whether this piece's go past the caches, and any's */
     ptrdiff_t sum_size;               /* bytes of `sums` for a vector */
 };
@@ -201,9 +205,12 @@ SOFTFOCUS_INLINE void exchange_vectors(const struct exchange *e, size_t at, size
                 fetch_soon(to + i * VF_LANES + e->to_fetch, first + i);
             }
     }
+    if (two || e->copies)
+        SOFTFOCUS_UNROLL_SHORT
+        for (size_t i = 0; i < count; i++)
+            vf_store(tile + i * VF_LANES, vf_load(from + i * VF_LANES));
     SOFTFOCUS_UNROLL_SHORT
     for (size_t i = 0; i < count; i++) {
-        vf_store(tile + i * VF_LANES, vf_load(from + i * VF_LANES));
         fetch_soon(from + i * VF_LANES + e->from_fetch, first + i);
         if (two) {
             vf_store(tile + i * VF_LANES + e->second_tile, vf_load(second + i * VF_LANES));
@@ -232,6 +239,7 @@ SOFTFOCUS_INLINE void next_piece(struct exchange *e, int two)
         return; /* one stride further there may be no address */
     e->left = e->vectors;
     e->sums -= (ptrdiff_t)e->vectors * e->sum_size;
+    e->tile += e->tile_step;
     e->from += e->from_step;
     if (two)
         e->second += e->second_step;
@@ -578,6 +586,7 @@ struct walk {
                     log-softmax 1.15 to 1.25 times as fast at 64 x 91 x 100 and 64 x 150 x 100, since parts of vectors have
                     to be copied to be read, and are not exchanged. Not in place, where what they are formed of may be
                     gone */
+    int pairs;   /* a run that does not fill its vectors is two batches at least, of which the second can be filled up */
     size_t evens; /* from so many batches in a run on, the last is filled up to be as long as the others. 0: never */
     struct run run;
     size_t start; /* of the next batch in the run */
@@ -585,17 +594,31 @@ struct walk {
     int even;     /* unless it is filled up, by positions before it */
 };
 
+SOFTFOCUS_INLINE size_t each_of(size_t count, size_t batches, size_t grain)
+{
+    return (count + batches * grain - 1) / (batches * grain) * grain;
+}
+
 /* Begins a run, in as few batches as there may be, which are as long as each other as far as the grain lets them: of two
    that differ much, one is not exchanged beside the other. Nor is a tile for one of another length, which is that of the
    batch after next: where a run has three batches or more, a shorter last one would keep several from it. It is filled up,
    where that is a sixth more positions at most: at 64 x 80 x 196 (an eighth more) the loss is 1.24 to 1.28 times as fast and
-   log-softmax 1.4; with a fifth more, at 64 x 91 x 100, the loss is 0.98 to 1.05 (AVX2, Zen 3). */
+   log-softmax 1.4; with a fifth more, at 64 x 91 x 100, the loss is 0.98 to 1.05 (AVX2, Zen 3).
+   Blocks that are exchanged are whole moves, where that makes a batch a sixth longer at most (1.05 times as fast at
+   64 x 91 x 100, 0.95 with a fifth more at 64 x 80 x 196). */
 SOFTFOCUS_INLINE void begin_run(struct walk *walk)
 {
     walk->run = take_run(walk->shape, &walk->begin, walk->end);
     size_t grain = walk->grain, width = walk->width - walk->width % grain, count = walk->run.count;
     size_t batches = (count + width - 1) / width;
-    walk->each = (count + batches * grain - 1) / (batches * grain) * grain;
+    if (walk->pairs && batches == 1 && count > VF_LANES && count % VF_LANES != 0) {
+        batches = 2;
+        grain = VF_LANES; /* with a line's, the first might have all of them */
+    }
+    walk->each = each_of(count, batches, grain);
+    size_t moves = each_of(count, batches, MOVE * VF_LANES);
+    if (walk->pairs && 6 * (moves - walk->each) <= walk->each)
+        walk->each = moves;
     walk->even = walk->evens && batches >= walk->evens && 6 * (batches * walk->each - count) <= count;
 }
 
@@ -628,9 +651,10 @@ SOFTFOCUS_INLINE struct batch next_batch(struct walk *walk)
 /* How a call goes over its positions. */
 struct column_plan {
     enum form form;
-    int exchanges; /* whether tiles are exchanged */
+    int exchanges; /* whether batches are exchanged */
     /* How many classes are a block to a pass. By the number of classes alone where sums have other bits by other blocks: a
-       tile may hold all where there are few positions, and there may be few because a batch was split. */
+       tile may hold all where there are few positions, and there may be few because a batch was split; and one position by
+       itself may lie in planes or not. */
     size_t step;
     struct walk walk;
 };
@@ -686,7 +710,7 @@ SOFTFOCUS_INLINE void finish_batch(const struct column_tensors *tensors, const s
 {
     int whole = plan->form != BLOCKS;
     size_t classes = tensors->shape.classes, step = whole ? classes : BLOCK_CLASSES;
-    if (plan->exchanges && batch->count % VF_LANES == 0) {
+    if (plan->exchanges && whole && batch->count % VF_LANES == 0) {
         if (tensors->out.data)
             kernel->give_all(given_of(tensors, plan, batch, tile, second_tile, sums));
         return;
@@ -725,6 +749,7 @@ SOFTFOCUS_INLINE struct exchange exchange_of(const struct column_tensors *tensor
                          .from_step = tensors->in.class_stride - width,
                          .ahead = smaller(PIECES_AHEAD, classes - 1),
                          .gives = gives,
+                         .copies = 1,
                          .may_stream = tensors->streams,
                          .sums = sums,
                          .sum_size = (ptrdiff_t)sum_size};
@@ -749,6 +774,39 @@ SOFTFOCUS_INLINE struct exchange exchange_of(const struct column_tensors *tensor
         e.to_fetch = ahead * tensors->out.class_stride;
         e.streams = streams_piece(&e);
     }
+    return e;
+}
+
+/* The same of blocks: of the results of `last`, unless it is too long for that work, and of what is fetched for `next`. */
+SOFTFOCUS_INLINE struct exchange exchange_of_blocks(const struct column_tensors *tensors, const struct batch *last,
+                                                    const struct batch *batch, const struct batch *next, const void *sums,
+                                                    size_t sum_size)
+{
+    size_t classes = tensors->shape.classes;
+    int gives = last->count > 0 && last->count % VF_LANES == 0 && last->vectors <= 2 * batch->vectors;
+    const struct batch *own = gives ? last : next;
+    int fetches = next->count >= own->count && next->count % VF_LANES == 0;
+    if (own->count == 0 || !(gives || fetches))
+        return (struct exchange){.classes = 0};
+    ptrdiff_t width = (ptrdiff_t)(own->vectors * VF_LANES);
+    real *in = element(tensors->in, own->outer, 0, own->inner);
+    struct exchange e = {.classes = classes,
+                         .vectors = own->vectors,
+                         .form = BLOCKS,
+                         .left = own->vectors,
+                         .tile = in,
+                         .to = element(tensors->out, own->outer, 0, own->inner),
+                         .from = fetches ? element(tensors->in, next->outer, 0, next->inner) : in,
+                         .tile_step = tensors->in.class_stride - width,
+                         .to_step = tensors->out.class_stride - width,
+                         .from_step = tensors->in.class_stride - width,
+                         .ahead = smaller(WIDE_PIECES_AHEAD, classes - 1),
+                         .gives = gives,
+                         .may_stream = tensors->streams,
+                         .sums = sums,
+                         .sum_size = (ptrdiff_t)sum_size};
+    e.to_fetch = (ptrdiff_t)e.ahead * tensors->out.class_stride;
+    e.streams = streams_piece(&e);
     return e;
 }
 
@@ -796,18 +854,22 @@ SOFTFOCUS_INLINE struct column_plan column_plan(const struct column_tensors *ten
     struct column_plan plan;
     int whole = works_in_tiles(tensors, room, kernel);
     plan.form = !whole ? BLOCKS : classes >= kernel->hides_from ? HIDING_TILE : TILE;
-    plan.step = !room->wide && fit >= least_of_tiles(tensors, kernel) ? classes : BLOCK_CLASSES;
-    plan.exchanges = whole && are_planes(tensors) && (!tensors->out.data || is_planes(tensors->out));
+    plan.step =
+        !room->wide && classes < kernel->blocks_from && fit >= least_of_tiles(tensors, kernel) ? classes : BLOCK_CLASSES;
+    plan.exchanges = (whole || (kernel->exchanges_blocks && room->wide)) && are_planes(tensors) &&
+                     (!tensors->out.data || is_planes(tensors->out));
     size_t width = whole ? smaller(fit, room->width) : room->width;
     int in_place = tensors->out.data && (tensors->out.data == tensors->in.data || tensors->out.data == tensors->second.data);
+    int pairs = kernel->exchanges_blocks && !whole && plan.exchanges && !in_place;
     plan.walk = (struct walk){.shape = tensors->shape,
                               .begin = begin,
                               .end = end,
                               .width = width,
                               .grain = tensors->streams && width >= STREAM_STEP ? STREAM_STEP : VF_LANES,
-                              .splits = !whole,
+                              .splits = !whole && !pairs,
                               .repeats = !in_place,
-                              .evens = !plan.exchanges || !tensors->out.data ? 0 : tensors->second.data ? 2 : 3};
+                              .pairs = pairs,
+                              .evens = !whole || !plan.exchanges || !tensors->out.data ? 0 : tensors->second.data ? 2 : 3};
     return plan;
 }
 
@@ -823,11 +885,13 @@ SOFTFOCUS_INLINE void for_columns(const struct column_tensors *tensors, size_t b
         size_t own = plan.exchanges ? number % 2 : 0, others = plan.exchanges ? 1 - own : 0; /* which tile and sums */
         struct batch next = next_batch(&plan.walk);
         struct exchange exchange = {.classes = 0};
-        if (plan.exchanges)
+        if (kernel->exchanges_blocks && plan.exchanges && plan.form == BLOCKS)
+            exchange = exchange_of_blocks(tensors, &last, &batch, &next, room->sums[others], kernel->sum_size);
+        else if (plan.exchanges)
             exchange = exchange_of(tensors, &plan, &last, &batch, &next, room->tiles[others], NULL, room->sums[others],
                                    kernel->sum_size);
-        int exchanged = to_exchange(&exchange);
-        if (last.count > 0 && !exchanged) {
+        int gives = to_exchange(&exchange) && (exchange.gives || !tensors->out.data), loads = exchange.copies;
+        if (last.count > 0 && !gives) {
             finish_batch(tensors, &last, &plan, kernel, room->sums[others], room->tiles[others], NULL);
             if (kernel->amend)
                 kernel->amend(room->state, room->sums[others], tensors, &last);
@@ -837,7 +901,7 @@ SOFTFOCUS_INLINE void for_columns(const struct column_tensors *tensors, size_t b
         work_on_batch(tensors, &batch, &plan, loaded, kernel, room->state, room->sums[own], room->tiles[own], &exchange);
         if (to_exchange(&exchange))
             kernel->exchange_all(exchange);
-        loaded = exchanged;
+        loaded = loads;
         last = batch;
         batch = next;
     }

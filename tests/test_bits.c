@@ -186,8 +186,8 @@ static void any_tasks_of_uniform(const softfocus_test *test, softfocus_case_spec
 static const size_t large_shapes[][3] = {
     {20011, 2, 1}, {5003, 10, 1}, {1301, 37, 1}, {5, 3, 3001}, {1, 5, 9001}};
 
-/* By blocks. */
-static const size_t block_shapes[][3] = {{1, 330, 300}};
+/* By blocks: of several batches, whole moves or not, and of a few positions, too. */
+static const size_t block_shapes[][3] = {{1, 330, 300}, {1, 62, 1100}, {3, 61, 100}, {40, 64, 9}, {70, 65, 5}};
 
 /* Whose results go past the caches, in rows that share lines. */
 static const size_t streamed_shapes[][3] = {{2301, 701, 1}};
@@ -398,8 +398,8 @@ static void by_mode(const softfocus_test *test)
 
 /* ---- In place -------------------------------------------------------------------------------------------- */
 
-/* Outputs of this size (6 MiB and more, but for the last) go past the caches, but not in place. A normalizer of 1e-60 makes
-   gradients infinite, but for those of ignored rows. */
+/* Outputs of this size (6 MiB and more, but for the last two) go past the caches, but not in place. A normalizer of 1e-60
+   makes gradients infinite, but for those of ignored rows. */
 static void by_place(const softfocus_test *test)
 {
     static const struct {
@@ -412,6 +412,8 @@ static void by_place(const softfocus_test *test)
                   {5300, 300, 1, 0, SOFTFOCUS_LOGITS_UNIFORM, 0.0, 1e-60},
                   {11, 21, 7201, 0, SOFTFOCUS_LOGITS_GAPS, 2.0, 0.0},
                   {3, 150, 3600, 0, SOFTFOCUS_LOGITS_UNIFORM, 2.0, 0.0},
+                  {2800, 65, 9, 0, SOFTFOCUS_LOGITS_UNIFORM, 2.0, 0.0},
+                  {3, 61, 100, 0, SOFTFOCUS_LOGITS_UNIFORM, 2.0, 0.0},
                   {9, 65, 1, 1, SOFTFOCUS_LOGITS_UNIFORM, 2.0, 0.0}};
     softfocus_context context = softfocus_test_context(test->isa);
     for (size_t s = 0; s < COUNT(shapes); s++) {
@@ -436,10 +438,11 @@ static void by_place(const softfocus_test *test)
 
 /* ---- Layouts --------------------------------------------------------------------------------------------- */
 
-/* Outputs that exceed the caches. Inputs have their classes outermost, so that all are worked on as columns. */
+/* Outputs that exceed the caches, but for the last. Inputs have their classes outermost, so that all are worked on as
+   columns. */
 static void by_layout(const softfocus_test *test)
 {
-    static const size_t shapes[][3] = {{133337, 12, 1}, {3, 150, 3600}};
+    static const size_t shapes[][3] = {{133337, 12, 1}, {3, 150, 3600}, {70, 65, 5}};
     softfocus_context context = softfocus_test_context(test->isa);
     char text[512];
     for (size_t s = 0; s < COUNT(shapes); s++) {
