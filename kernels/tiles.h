@@ -109,7 +109,8 @@ struct column_kernel {
     int two;       /* whether there is a second input; the struct is a compile-time constant, so that no code asks */
     int exchanges_blocks; /* likewise: whether wide batches are exchanged, so that there are two `sums` */
     size_t hides_from;    /* classes from which on a tile is a HIDING_TILE, */
-    size_t blocks_from;   /* and passes go over blocks of it, since sums have the bits of blocks there (column_plan) */
+    size_t blocks_from;   /* and passes go over blocks of it, since sums have the bits of blocks there: not more than the
+                             classes of which a tile has the least positions, or past all, where bits do not change */
     size_t sum_size;   /* bytes of `sums` for a vector */
     void (*begin)(void *state, const struct batch *batch);
     void (*take)(void *state, const struct batch *batch, const struct block *block, size_t pass);
@@ -854,8 +855,7 @@ SOFTFOCUS_INLINE struct column_plan column_plan(const struct column_tensors *ten
     struct column_plan plan;
     int whole = works_in_tiles(tensors, room, kernel);
     plan.form = !whole ? BLOCKS : classes >= kernel->hides_from ? HIDING_TILE : TILE;
-    plan.step =
-        !room->wide && classes < kernel->blocks_from && fit >= least_of_tiles(tensors, kernel) ? classes : BLOCK_CLASSES;
+    plan.step = whole && classes < kernel->blocks_from ? classes : BLOCK_CLASSES;
     plan.exchanges = (whole || (kernel->exchanges_blocks && room->wide)) && are_planes(tensors) &&
                      (!tensors->out.data || is_planes(tensors->out));
     size_t width = whole ? smaller(fit, room->width) : room->width;
